@@ -1,0 +1,1 @@
+"""Learned and hand-crafted control of SO-ARM101 arms on ROS 2."""

@@ -1,0 +1,176 @@
+"""The description of one robot: joints, limits, poses, names of others, cameras."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from so_arm_policy.core.arrays import FloatArray, vector
+from so_arm_policy.core.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointConfig:
+    """One joint. Positions rad, velocity rad/s, acceleration rad/s^2, jerk rad/s^3; all limits are positive sizes."""
+
+    name: str
+    lower: float
+    upper: float
+    velocity: float
+    acceleration: float
+    jerk: float
+    home: float
+    rest: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is not finite, inverted or out of its own limits."""
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
+            raise ConfigError(f"joint {self.name!r}: got limits [{self.lower}, {self.upper}], expected lower < upper")
+        for name in ("velocity", "acceleration", "jerk"):
+            value = getattr(self, name)
+            if not 0.0 < value < math.inf:
+                raise ConfigError(f"joint {self.name!r}: got {name} limit {value}, expected a positive finite number")
+        for name in ("home", "rest"):
+            value = getattr(self, name)
+            if not self.lower <= value <= self.upper:
+                raise ConfigError(
+                    f"joint {self.name!r}: got {name} {value}, expected within [{self.lower}, {self.upper}]"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """One camera: picture size in pixels, frames a second, vertical field of view in degrees (simulator only).
+
+    frame_id is the optical frame of REP-103.
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: float
+    fovy_deg: float
+    frame_id: str
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and rates that no camera has."""
+        if not (0 < self.width <= 8192 and 0 < self.height <= 8192):
+            raise ConfigError(f"camera {self.name!r}: got size {self.width}x{self.height}, expected 1..8192 pixels")
+        if not 0.0 < self.fps <= 1000.0:
+            raise ConfigError(f"camera {self.name!r}: got fps {self.fps}, expected 0 < fps <= 1000")
+        if not 0.0 < self.fovy_deg < 180.0:
+            raise ConfigError(f"camera {self.name!r}: got fovy_deg {self.fovy_deg}, expected 0 < fovy_deg < 180")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmConfig:
+    """One arm: the prefix of its joints (empty with a single arm) and where its base stands in the world frame, m, rad."""
+
+    prefix: str
+    base_xyz: tuple[float, float, float]
+    base_yaw: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotConfig:
+    """A whole robot. Joint order here is the order of every array in the package.
+
+    aliases: other people's joint name -> ours (e.g. `shoulder_pan_joint`, `shoulder_pan.pos`).
+    """
+
+    name: str
+    arms: tuple[ArmConfig, ...]
+    joints: tuple[JointConfig, ...]
+    cameras: tuple[CameraConfig, ...]
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse empty or double names, and aliases that lead nowhere."""
+        if not self.joints or not self.arms:
+            raise ConfigError(f"robot {self.name!r}: got no joints or no arms, expected at least one of each")
+        for kind, names in (("joint", self.joint_names), ("camera", self.camera_names)):
+            double = sorted({n for n in names if names.count(n) > 1})
+            if double:
+                raise ConfigError(f"robot {self.name!r}: got {kind} {double} twice, expected different names")
+        for alias, name in self.aliases.items():
+            if name not in self.joint_names or alias in self.joint_names:
+                raise ConfigError(f"robot {self.name!r}: alias {alias!r} -> {name!r}, expected to lead to a joint")
+
+    @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """Joint names in the robot's order."""
+        return tuple(j.name for j in self.joints)
+
+    @cached_property
+    def camera_names(self) -> tuple[str, ...]:
+        """Camera names in the robot's order."""
+        return tuple(c.name for c in self.cameras)
+
+    @cached_property
+    def lower(self) -> FloatArray:
+        """Lower position limits, (n,) rad."""
+        return vector([j.lower for j in self.joints])
+
+    @cached_property
+    def upper(self) -> FloatArray:
+        """Upper position limits, (n,) rad."""
+        return vector([j.upper for j in self.joints])
+
+    @cached_property
+    def velocity(self) -> FloatArray:
+        """Velocity limits, (n,) rad/s."""
+        return vector([j.velocity for j in self.joints])
+
+    @cached_property
+    def acceleration(self) -> FloatArray:
+        """Acceleration limits, (n,) rad/s^2."""
+        return vector([j.acceleration for j in self.joints])
+
+    @cached_property
+    def jerk(self) -> FloatArray:
+        """Jerk limits, (n,) rad/s^3."""
+        return vector([j.jerk for j in self.joints])
+
+    @cached_property
+    def home(self) -> FloatArray:
+        """Pose from which work starts, (n,) rad."""
+        return vector([j.home for j in self.joints])
+
+    @cached_property
+    def rest(self) -> FloatArray:
+        """Folded pose, safe without torque, (n,) rad."""
+        return vector([j.rest for j in self.joints])
+
+    def camera(self, name: str) -> CameraConfig:
+        """Return the camera called `name`. Raises ConfigError."""
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        raise ConfigError(f"got camera {name!r}, expected one of {list(self.camera_names)}")
+
+    def order(self, names: Sequence[str], values: Sequence[float], what: str = "position") -> FloatArray:
+        """Put `values`, given for `names` (ours or aliases, any order, others ignored), into the robot's order: (n,).
+
+        Raises InputError when a joint is missing, double or not finite, or lengths differ.
+        """
+        if len(names) != len(values):
+            raise InputError(f"{what}: got {len(names)} names and {len(values)} values, expected as many of each")
+        found: dict[str, float] = {}
+        for name, value in zip(names, values, strict=True):
+            ours = self.aliases.get(name, name)
+            if ours in found:
+                raise InputError(f"{what}: got joint {ours!r} twice, expected once")
+            found[ours] = value
+        missing = [n for n in self.joint_names if n not in found]
+        if missing:
+            raise InputError(f"{what}: joint {missing} missing in {list(names)}")
+        ordered = np.array([found[n] for n in self.joint_names], dtype=np.float64)
+        bad = [n for n, v in zip(self.joint_names, ordered, strict=True) if not math.isfinite(v)]
+        if bad:
+            raise InputError(f"{what}: got {[found[n] for n in bad]} for joint {bad}, expected finite numbers")
+        ordered.setflags(write=False)
+        return ordered
+
+

@@ -1,0 +1,1 @@
+"""Training and export of policies; the only part that imports torch."""

@@ -1,0 +1,1 @@
+"""The robot side: descriptions on disk, servo bus, calibration, cameras."""

@@ -1,0 +1,1 @@
+"""Everything between a proposal and the motors: rules, reactions, the supervisor."""

@@ -1,0 +1,1 @@
+"""The embedded simulator: scene, tasks, scripted experts."""
