@@ -1,1 +1,9 @@
 """Learned and hand-crafted control of SO-ARM101 arms on ROS 2."""
+
+from pkgutil import extend_path
+
+__version__ = "0.1.0"
+
+# The build puts the generated `msg` and `srv` into the installed package. Run from a checkout, this file is
+# the checkout's, and the line below adds the installed half; installed, it changes nothing.
+__path__ = extend_path(__path__, __name__)
