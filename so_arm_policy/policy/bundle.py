@@ -1,0 +1,125 @@
+"""A bundle: a folder that holds one policy ready to run. Nothing in it is believed before it is checked."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnxruntime as ort
+
+from so_arm_policy.core.errors import BundleError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.policy import golden
+from so_arm_policy.policy.graphs import CPU, GraphSpec, open_session, system1_spec, system2_spec
+from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifest
+from so_arm_policy.policy.tokenizer import Tokenizer
+
+TOKENIZER = "tokenizer.json"
+FILES = ("system2.onnx", "system1.onnx", TOKENIZER, golden.FILE_NAME)
+MAX_FILE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle. Each session call opens a new session, so a process pays only for the graphs it runs."""
+
+    path: Path
+    manifest: Manifest
+
+    def system1_session(self, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
+        """Open System 1's graph on `threads` threads. Raises BundleError when the file is not the one checked."""
+        return self._session(system1_spec, threads, provider)
+
+    def system2_session(self, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
+        """Open System 2's graph on `threads` threads. Raises BundleError when the file is not the one checked."""
+        return self._session(system2_spec, threads, provider)
+
+    def tokenizer(self) -> Tokenizer:
+        """Load the tokenizer, limited to the manifest's words."""
+        return Tokenizer(self.path / TOKENIZER, self.manifest.words, self.manifest.max_tokens)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of file `name`, whose hash is the manifest's. Raises BundleError."""
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: got files {sorted(self.manifest.files)} in its manifest, expected {name}")
+        data = _read(self.path / name)
+        got, expected = hashlib.sha256(data).hexdigest(), self.manifest.files[name]
+        if got != expected:
+            raise BundleError(f"{self.path / name}: got sha256 {got}, expected {expected} (its manifest)")
+        return data
+
+    def _session(self, spec: Callable[[Manifest], GraphSpec], threads: int, provider: str) -> ort.InferenceSession:
+        graph = spec(self.manifest)
+        try:
+            return open_session(self.read(graph.name), graph, threads, provider)
+        except BundleError as error:
+            raise BundleError(f"{self.path}: {error}") from error
+
+
+def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: str = CPU) -> Bundle:
+    """Read and check the bundle in folder `path`; with `robot`, also that it was made for that robot.
+
+    Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer and the golden outputs.
+    Raises BundleError.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: got no such folder, expected a bundle (manifest.json, {', '.join(FILES)})")
+    bundle = Bundle(folder, read_manifest(folder))
+    if robot is not None:
+        check_robot(bundle.manifest, robot)
+    for name in dict.fromkeys([*FILES, *bundle.manifest.files]):
+        bundle.read(name)
+    bundle.tokenizer()
+    data = bundle.read(golden.FILE_NAME)
+    try:
+        for spec in (system2_spec(bundle.manifest), system1_spec(bundle.manifest)):
+            arrays = golden.read_golden(data, spec)
+            golden.check_golden(open_session(bundle.read(spec.name), spec, provider=provider), spec, arrays)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    return bundle
+
+
+def check_robot(manifest: Manifest, robot: RobotConfig) -> None:
+    """Raise BundleError unless the policy was made for `robot`: name, joint order and cameras."""
+    if manifest.robot != robot.name:
+        raise BundleError(f"bundle {manifest.id!r}: got a policy for robot {manifest.robot!r}, expected {robot.name!r}")
+    if manifest.joints != robot.joint_names:
+        raise BundleError(
+            f"bundle {manifest.id!r}: got joints {list(manifest.joints)}, "
+            f"expected {list(robot.joint_names)} in this order"
+        )
+    missing = [name for name in manifest.cameras if name not in robot.camera_names]
+    if missing:
+        raise BundleError(
+            f"bundle {manifest.id!r}: got camera {missing} needed, "
+            f"expected some of {list(robot.camera_names)} of robot {robot.name!r}"
+        )
+
+
+def write_bundle_files(folder: Path, manifest: Manifest, system1: golden.Arrays, system2: golden.Arrays) -> Manifest:
+    """Finish the bundle in `folder`, where both graphs and the tokenizer lie: golden file, hashes, manifest.
+
+    system1, system2: inputs and outputs of each graph by name, best computed by the model they were exported from.
+    Returns the manifest with the hashes. Raises BundleError.
+    """
+    golden.write_golden(folder, system1, system2)
+    complete = replace(manifest, files={name: file_hash(folder / name) for name in FILES})
+    write_manifest(folder, complete)
+    return complete
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file, as 64 hex digits. Raises BundleError."""
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise BundleError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: got {error.strerror}, expected a file of the bundle") from error
