@@ -75,7 +75,10 @@ def system2_spec(manifest: Manifest) -> GraphSpec:
 
 
 def system1_spec(manifest: Manifest) -> GraphSpec:
-    """Return what system1.onnx must look like: keys and values, state (n,), noise (H, n), prefix (P, n) -> (H, n) rad."""
+    """Return what system1.onnx must look like: keys and values, state (n,), noise (H, n), prefix (P, n) -> positions.
+
+    state, prefix and positions (H, n) are rad; the first P rows of positions equal the prefix.
+    """
     joints = len(manifest.joints)
     inputs = {
         "keys_values": TensorSpec("float32", manifest.context_shape),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,8 +141,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    double = sorted({key for key in keys if keys.count(key) > 1})
-    if double:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        double = sorted(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise ValueError(f"key {double} twice")
-    return dict(pairs)
+    return mapping
