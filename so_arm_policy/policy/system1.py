@@ -1,0 +1,189 @@
+"""System 1: from a context and the measured joints to chunks of motion, sampled on every tick."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from so_arm_policy.core.arrays import FloatArray, frozen
+from so_arm_policy.core.chunks import ChunkBuffer
+from so_arm_policy.core.errors import BundleError, ConfigError, InputError, ShapeError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import NS
+from so_arm_policy.core.values import Chunk, Context, JointSample
+from so_arm_policy.policy.bundle import Bundle, check_robot
+from so_arm_policy.policy.graphs import ORT_ERRORS
+
+# Clocks of one machine, read by different processes: this much ahead is no fault.
+FUTURE_NS = 20_000_000
+MAX_SAMPLE_AGE_NS = 200_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActRequest:
+    """One inference to be done: everything it needs, so that it can run on any thread.
+
+    keys_values: the context's; state: (n,) rad; noise: (H, n); prefix: (P, n) rad; all float32.
+    """
+
+    sequence: int
+    observation_stamp_ns: int
+    context_stamp_ns: int
+    keys_values: npt.NDArray[np.float32] = field(repr=False)
+    state: npt.NDArray[np.float32]
+    noise: npt.NDArray[np.float32] = field(repr=False)
+    prefix: npt.NDArray[np.float32] = field(repr=False)
+
+
+class System1:
+    """Runs a bundle's fast graph. One tick thread owns it, only `infer` may run elsewhere.
+
+    The starting noise is drawn once and kept until `reset`: a fresh draw at each inference would make the arm tremble.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        robot: RobotConfig,
+        seed: int = 0,
+        *,
+        blend_s: float = 0.1,
+        max_context_age_s: float = 2.0,
+        max_divergence_rad: float = 0.35,
+        threads: int = 1,
+    ) -> None:
+        """Open the graph.
+
+        blend_s: how long a switch between chunks fades. max_context_age_s: age of the oldest picture above which no
+        inference is asked for. max_divergence_rad: when the measured joints are further than this from the motion under
+        way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
+        Raises BundleError, ConfigError.
+        """
+        check_robot(bundle.manifest, robot)
+        for name, value in (("max_context_age_s", max_context_age_s), ("max_divergence_rad", max_divergence_rad)):
+            if not 0.0 < value < 1000.0:
+                raise ConfigError(f"system1: got {name} {value}, expected 0 < {name} < 1000")
+        self._manifest = bundle.manifest
+        self._session = bundle.system1_session(threads)
+        self._buffer = ChunkBuffer(blend_s)
+        self._max_context_age_ns = round(max_context_age_s * NS)
+        self._max_divergence_rad = max_divergence_rad
+        self._offsets_ns = self._manifest.dt_ns * np.arange(self._manifest.prefix, dtype=np.int64)
+        self._sequence = self._oldest_accepted = 0
+        self._checked: Context | None = None
+        self.reset(seed)
+
+    @property
+    def chunk(self) -> Chunk | None:
+        """The chunk being followed, or None."""
+        return self._buffer.chunk
+
+    @property
+    def dropped(self) -> int:
+        """Chunks not accepted since the start: late, out of order or asked for before a reset."""
+        return self._buffer.dropped
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget all motion, also of inferences under way, and draw new noise; from `seed` on where it is given."""
+        if seed is not None:
+            self._random = np.random.default_rng(seed)
+        shape = (self._manifest.horizon, len(self._manifest.joints))
+        self._noise = self._random.standard_normal(shape, dtype=np.float32)
+        self._noise.setflags(write=False)
+        self._oldest_accepted = self._sequence
+        self._buffer.clear()
+
+    def request(self, now_ns: int, sample: JointSample, context: Context) -> ActRequest:
+        """Return the inference to do next, seen from ROS time `now_ns`.
+
+        Raises InputError when the context is another bundle's, too old or from the future, or the joints are unusable.
+        """
+        self._check_sample(now_ns, sample)
+        self._check_context(now_ns, context)
+        request = ActRequest(
+            sequence=self._sequence,
+            observation_stamp_ns=sample.stamp_ns,
+            context_stamp_ns=context.stamp_ns,
+            keys_values=context.keys_values,
+            state=sample.q.astype(np.float32),
+            noise=self._noise,
+            prefix=self._prefix(sample),
+        )
+        self._sequence += 1
+        return request
+
+    def infer(self, request: ActRequest) -> Chunk:
+        """Return the chunk that follows from `request`, a pure function of it. Raises BundleError."""
+        feed = {
+            "keys_values": request.keys_values,
+            "state": request.state,
+            "noise": request.noise,
+            "prefix": request.prefix,
+        }
+        try:
+            (positions,) = self._session.run(("positions",), feed)
+            checked = frozen(positions, (self._manifest.horizon, len(self._manifest.joints)), "positions")
+        except (*ORT_ERRORS, ShapeError) as error:
+            raise BundleError(f"system1.onnx: got {error}, expected finite positions") from error
+        return Chunk(
+            sequence=request.sequence,
+            observation_stamp_ns=request.observation_stamp_ns,
+            context_stamp_ns=request.context_stamp_ns,
+            start_ns=request.observation_stamp_ns,
+            dt_ns=self._manifest.dt_ns,
+            positions=checked,
+        )
+
+    def accept(self, chunk: Chunk, now_ns: int) -> bool:
+        """Follow `chunk` from ROS time `now_ns` on; False, and counted, when late, out of order or before a reset."""
+        if chunk.sequence < self._oldest_accepted:
+            self._buffer.dropped += 1
+            return False
+        return self._buffer.push(chunk, now_ns)
+
+    def command(self, now_ns: int) -> tuple[FloatArray, FloatArray]:
+        """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`. Raises ChunkExpired."""
+        return self._buffer.sample(now_ns)
+
+    def _prefix(self, sample: JointSample) -> npt.NDArray[np.float32]:
+        """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
+        chunk = self._buffer.chunk
+        if chunk is not None and sample.stamp_ns <= chunk.end_ns:
+            times = np.minimum(sample.stamp_ns + self._offsets_ns, chunk.end_ns)
+            committed = [self._buffer.sample(int(time_ns))[0] for time_ns in times]
+            if np.abs(committed[0] - sample.q).max() <= self._max_divergence_rad:
+                return np.array(committed, dtype=np.float32)
+            self._buffer.clear()
+            self._oldest_accepted = self._sequence
+        return np.repeat(sample.q[None].astype(np.float32), self._manifest.prefix, axis=0)
+
+    def _check_sample(self, now_ns: int, sample: JointSample) -> None:
+        joints = len(self._manifest.joints)
+        if sample.q.shape != (joints,) or not np.isfinite(sample.q).all():
+            raise InputError(f"joints: got {sample.q.tolist()}, expected {joints} finite numbers")
+        _check_age("joints", now_ns, sample.stamp_ns, MAX_SAMPLE_AGE_NS)
+
+    def _check_context(self, now_ns: int, context: Context) -> None:
+        _check_age("context", now_ns, context.stamp_ns, self._max_context_age_ns)
+        if context is self._checked:
+            return
+        if context.bundle_id != self._manifest.id:
+            raise InputError(f"context: got one of bundle {context.bundle_id!r}, expected {self._manifest.id!r}")
+        got = context.keys_values
+        if got.shape != self._manifest.context_shape or got.dtype != np.float32:
+            raise InputError(
+                f"context: got {got.dtype} {got.shape}, expected float32 {tuple(self._manifest.context_shape)}"
+            )
+        if not np.isfinite(got).all():
+            raise InputError("context: got keys_values that are not finite, expected finite ones")
+        self._checked = context
+
+
+def _check_age(what: str, now_ns: int, stamp_ns: int, limit_ns: int) -> None:
+    if stamp_ns <= 0:
+        raise InputError(f"{what}: got stamp {stamp_ns} ns, expected a time after zero")
+    age_ns = now_ns - stamp_ns
+    if age_ns > limit_ns:
+        raise InputError(f"{what}: got {age_ns / 1e6:.1f} ms old, expected at most {limit_ns / 1e6:.0f} ms")
+    if age_ns < -FUTURE_NS:
+        raise InputError(f"{what}: got a stamp {-age_ns / 1e6:.1f} ms ahead, expected at most {FUTURE_NS / 1e6:.0f} ms")

@@ -1,0 +1,93 @@
+"""System 2: from pictures and an instruction to the context that System 1 attends to. Slow, and never in its way."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import BundleError, InputError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.values import CameraImage, Context, Image, JointSample
+from so_arm_policy.policy.bundle import Bundle, check_robot
+from so_arm_policy.policy.graphs import ORT_ERRORS
+from so_arm_policy.policy.preprocess import check_rgb, resize
+
+OUTPUTS = ("keys_values", "grounding", "attention")
+
+
+class System2:
+    """Runs a bundle's slow graph. Not thread-safe: one thread owns it."""
+
+    def __init__(self, bundle: Bundle, robot: RobotConfig, threads: int = 1) -> None:
+        """Open the graph. Raises BundleError when the bundle is not for `robot`."""
+        check_robot(bundle.manifest, robot)
+        self._manifest = bundle.manifest
+        self._robot = robot
+        self._session = bundle.system2_session(threads)
+        self._tokenizer = bundle.tokenizer()
+        self._tokens: tuple[str, npt.NDArray[np.int64]] | None = None
+        self._sequence = 0
+        self.last_grounding: FloatArray | None = None
+        self.last_attention: npt.NDArray[np.float32] | None = None
+
+    def encode(self, images: Mapping[str, CameraImage], instruction: str, sample: JointSample) -> Context:
+        """Return the context of the newest `images` (by camera name, more than needed is fine), stamped by the oldest.
+
+        Leaves `last_grounding`, (3,) m in the base frame: where the instruction's object is thought to be, and
+        `last_attention`, (cameras, rows, columns). Raises InputError for a missing camera, a picture that is not the
+        robot's size, a stamp of zero, an instruction it cannot read, or joints that are not finite.
+        """
+        used = [self._image(images, camera) for camera in self._manifest.cameras]
+        if sample.q.shape != (len(self._manifest.joints),) or not np.isfinite(sample.q).all():
+            raise InputError(f"joints: got {sample.q.tolist()}, expected {len(self._manifest.joints)} finite numbers")
+        feed = {
+            "images": np.stack([self._picture(image) for image in used]),
+            "tokens": self._encode_text(instruction),
+            "state": sample.q.astype(np.float32),
+        }
+        began = time.perf_counter_ns()
+        keys_values = self._run(feed)
+        inference_ms = (time.perf_counter_ns() - began) / 1e6
+        context = Context(
+            bundle_id=self._manifest.id,
+            sequence=self._sequence,
+            stamp_ns=min(image.stamp_ns for image in used),
+            instruction=instruction,
+            keys_values=keys_values,
+            image_stamps_ns=tuple(image.stamp_ns for image in used),
+            inference_ms=inference_ms,
+        )
+        self._sequence += 1
+        return context
+
+    def _image(self, images: Mapping[str, CameraImage], camera: str) -> CameraImage:
+        image = images.get(camera)
+        if image is None:
+            raise InputError(f"camera {camera!r}: got pictures of {sorted(images)}, expected one of it too")
+        if image.stamp_ns <= 0:
+            raise InputError(f"camera {camera!r}: got stamp {image.stamp_ns} ns, expected a time after zero")
+        return image
+
+    def _picture(self, image: CameraImage) -> Image:
+        config = self._robot.camera(image.camera)
+        check_rgb(image.rgb, (config.height, config.width), f"camera {image.camera!r}")
+        return resize(image.rgb, self._manifest.image_height, self._manifest.image_width)
+
+    def _encode_text(self, instruction: str) -> npt.NDArray[np.int64]:
+        if self._tokens is None or self._tokens[0] != instruction:
+            self._tokens = (instruction, self._tokenizer.encode(instruction))
+        return self._tokens[1]
+
+    def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+        try:
+            keys_values, grounding, attention = self._session.run(OUTPUTS, feed)
+        except ORT_ERRORS as error:
+            raise BundleError(f"system2.onnx: got {error}, expected it to run") from error
+        if not np.isfinite(keys_values).all():
+            raise BundleError("system2.onnx: got keys_values that are not finite, expected finite ones")
+        keys_values.setflags(write=False)
+        self.last_grounding = grounding.astype(np.float64)
+        self.last_attention = attention
+        return keys_values
