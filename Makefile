@@ -19,10 +19,12 @@ ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
   ROS := $(or $(shell tools/find_ros.sh),$(error no usable ROS 2))
   PYTHON_VERSION := $(or $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),none)
 endif
+# On a sourced ROS 2 the linker must be told of what was built; the wheels bring Python that knows.
+OVERLAY := $(if $(filter sourced,$(ROS)),source $(VENV)/local_setup.bash &&)
 NEW_VENV := $(STAMPS)/venv-$(ROS)-$(PYTHON_VERSION)
 
 # Python modules are used in place; only a change of these needs a build.
-BUILD_INPUTS := CMakeLists.txt package.xml $(wildcard tools/*) $(wildcard msg/* srv/*)
+BUILD_INPUTS := CMakeLists.txt package.xml tools/build.sh tools/repair_wheels.py tools/executable.py.in $(wildcard msg/*.msg srv/*.srv)
 
 .PHONY: help
 help: ## List what can be done
@@ -32,13 +34,16 @@ help: ## List what can be done
 .PHONY: setup
 setup: $(STAMPS)/build ## Make .venv with ROS 2 (wheels, unless one is sourced) and build the package into it
 
+.PHONY: learn
+learn: setup $(STAMPS)/learn ## Install what `so-arm train` needs as well (torch)
+
 .PHONY: demo
 demo: setup ## Run the full stack in simulation for DURATION seconds and print how it did
 	$(BIN)/so-arm demo --duration $(DURATION) $(if $(TASK),--task $(TASK)) $(if $(FAMILY),--family $(FAMILY))
 
 .PHONY: test
 test: setup $(STAMPS)/learn $(STAMPS)/dev ## Run all tests; PYTEST_ARGS="-k name" to choose
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(OVERLAY) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup $(STAMPS)/dev ## Check style, format and types

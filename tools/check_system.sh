@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
-# Check what must come from the system, before anything is installed. Usage: tools/check_system.sh PYTHON
+# Check what must come from the system, before anything is installed. Usage: tools/check_system.sh [--packages] PYTHON
 # One line for each thing that is missing, with the apt package that brings it; exit 1 if there is any.
+# --packages prints the names of those packages instead, one a line.
 set -uo pipefail
+if [ "${1:-}" = --packages ]; then
+  "$0" "${2:-python3}" 2>&1 >/dev/null | sed -n 's/.*(apt package: \(.*\))$/\1/p'
+  exit 0
+fi
 python=${1:-python3}
 missing=0
 packages=()

@@ -1,0 +1,92 @@
+"""The command `so-arm`: a table of sub-commands, each a module that is imported only when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from so_arm_policy import __version__
+from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.ros import environment
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a sub-command lives. The module offers `configure(parser)` and `run(args) -> int`, the exit code."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Command("so_arm_policy.evaluate.demo_command", "run the full stack in simulation and report on it"),
+    "up": Command("so_arm_policy.ros.up_command", "start the stack as processes and keep it running"),
+    "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
+    "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
+    "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
+}
+
+LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
+ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
+# What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
+OPTIONAL_MODULES = {"torch": LEARN_HINT, "onnx": LEARN_HINT, "onnxscript": LEARN_HINT, "rclpy": ROS_HINT}
+
+FAILED = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command. argv: arguments after the program's name, by default this process's. Returns the exit code."""
+    if argv is None:
+        environment.prepare()
+        argv = sys.argv[1:]
+    try:
+        return _run(argv)
+    except SoArmError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in OPTIONAL_MODULES:
+            raise
+        return _fail(f"so-arm {argv[0]} needs '{missing}', which is not installed: {OPTIONAL_MODULES[missing]}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    module = importlib.import_module(COMMANDS[chosen].module) if chosen else None
+    parser = _build_parser(chosen, module)
+    args = parser.parse_args(argv)
+    if module is None:
+        parser.print_help()
+        return FAILED
+    return int(module.run(args))
+
+
+def _build_parser(chosen: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
+    """Parser that knows every sub-command by name, and the options of the chosen one."""
+    parser = argparse.ArgumentParser(prog="so-arm", description="Learned and hand-crafted control of SO-ARM101 arms.")
+    parser.add_argument("--version", action="version", version=f"so-arm {__version__}")
+    commands = parser.add_subparsers(metavar="command", title="commands")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.help,
+            description=command.help[0].upper() + command.help[1:] + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        if module is not None and name == chosen:
+            module.configure(sub)
+    return parser
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
