@@ -1,1 +1,14 @@
 """One file per task."""
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.sim.tasks.reach import Reach
+from so_arm_policy.sim.tasks.task import Task
+
+TASKS: dict[str, type[Task]] = {"reach": Reach}
+
+
+def make_task(name: str) -> Task:
+    """Return the task called `name`. Raises ConfigError that lists the tasks."""
+    if name not in TASKS:
+        raise ConfigError(f"task: got {name!r}, expected one of {sorted(TASKS)}")
+    return TASKS[name]()

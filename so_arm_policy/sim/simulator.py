@@ -1,0 +1,89 @@
+"""The embedded simulator: one object that steps in lockstep, without ROS, the same for the same seed."""
+
+import mujoco
+import numpy as np
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import ShapeError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ, NS
+from so_arm_policy.sim.model import SUBSTEPS, SceneIds, apply_scene, build_model
+from so_arm_policy.sim.scene import Scene
+
+
+class Simulator:
+    """SO-101 arms and a table in MuJoCo. Position servos follow the last command; without one they hold."""
+
+    def __init__(self, robot: RobotConfig, scene: Scene) -> None:
+        """Compile the model (about a second) and stand at home in `scene`."""
+        self.robot = robot
+        self.model = build_model(robot)
+        self.data = mujoco.MjData(self.model)
+        self._ids = SceneIds.of(self.model)
+        joints = [self.model.joint(name) for name in robot.joint_names]
+        self._qpos = np.array([j.qposadr[0] for j in joints])
+        self._qvel = np.array([j.dofadr[0] for j in joints])
+        self._ctrl = np.array([self.model.actuator(name).id for name in robot.joint_names])
+        self._tips = [self.model.site(f"{arm.prefix}gripperframe").id for arm in robot.arms]
+        self.scene = scene
+        self.ticks = 0
+        self.reset(scene)
+
+    def reset(self, scene: Scene, q: FloatArray | None = None) -> None:
+        """Start anew in `scene`, at rest, with the joints at `q` (n,) rad, by default home. Raises ShapeError."""
+        pose = self.robot.home if q is None else self._checked(q)
+        self.scene = scene
+        self.ticks = 0
+        mujoco.mj_resetData(self.model, self.data)
+        apply_scene(self.model, self.data, scene)
+        self.data.qpos[self._qpos] = pose
+        self.data.ctrl[self._ctrl] = pose
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, command: FloatArray | None = None) -> None:
+        """Advance one control tick towards `command` (n,) rad, or towards the last one. Raises ShapeError."""
+        if command is not None:
+            self.data.ctrl[self._ctrl] = self._checked(command)
+        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+        self.ticks += 1
+
+    def _checked(self, q: FloatArray) -> FloatArray:
+        if np.shape(q) != (len(self._qpos),) or not np.isfinite(q).all():
+            raise ShapeError(f"joint positions: got {q}, expected {len(self._qpos)} finite numbers")
+        return q
+
+    @property
+    def time_ns(self) -> int:
+        """Simulated time since the reset."""
+        return self.ticks * NS // CONTROL_HZ
+
+    @property
+    def q(self) -> FloatArray:
+        """Measured joint positions, (n,) rad."""
+        return self.data.qpos[self._qpos]
+
+    @property
+    def dq(self) -> FloatArray:
+        """Measured joint velocities, (n,) rad/s."""
+        return self.data.qvel[self._qvel]
+
+    @property
+    def qpos(self) -> FloatArray:
+        """State of the whole model, enough to draw it: (nq,)."""
+        return self.data.qpos.copy()
+
+    def fingertip(self, arm: int = 0) -> FloatArray:
+        """Point between the tips of the jaws of arm number `arm`, world frame, (3,) m."""
+        return self.data.site_xpos[self._tips[arm]].copy()
+
+    def cube_position(self, index: int) -> FloatArray:
+        """Centre of cube `index`, world frame, (3,) m."""
+        at = self._ids.cube_qpos[index]
+        return self.data.qpos[at : at + 3].copy()
+
+    def cube_rotation(self, index: int) -> FloatArray:
+        """Rotation R_world_cube of cube `index`, (3, 3)."""
+        at = self._ids.cube_qpos[index]
+        R_world_cube = np.zeros(9)
+        mujoco.mju_quat2Mat(R_world_cube, self.data.qpos[at + 3 : at + 7])
+        return R_world_cube.reshape(3, 3)
