@@ -90,16 +90,19 @@ class System1:
         shape = (self._manifest.horizon, len(self._manifest.joints))
         self._noise = self._random.standard_normal(shape, dtype=np.float32)
         self._noise.setflags(write=False)
-        self._oldest_accepted = self._sequence
-        self._buffer.clear()
+        self._forget()
 
-    def request(self, now_ns: int, sample: JointSample, context: Context) -> ActRequest:
+    def request(self, now_ns: int, sample: JointSample, context: Context, following: bool = True) -> ActRequest:
         """Return the inference to do next, seen from ROS time `now_ns`.
 
+        following: whether the arm does what `command` says. While the supervisor holds the arm it does not: the motion
+        under way is forgotten, so that the next one starts where the arm is.
         Raises InputError when the context is another bundle's, too old or from the future, or the joints are unusable.
         """
         self._check_sample(now_ns, sample)
         self._check_context(now_ns, context)
+        if not following:
+            self._forget()
         request = ActRequest(
             sequence=self._sequence,
             observation_stamp_ns=sample.stamp_ns,
@@ -145,6 +148,10 @@ class System1:
         """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`. Raises ChunkExpired."""
         return self._buffer.sample(now_ns)
 
+    def _forget(self) -> None:
+        self._buffer.clear()
+        self._oldest_accepted = self._sequence
+
     def _prefix(self, sample: JointSample) -> npt.NDArray[np.float32]:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
         chunk = self._buffer.chunk
@@ -153,8 +160,7 @@ class System1:
             committed = [self._buffer.sample(int(time_ns))[0] for time_ns in times]
             if np.abs(committed[0] - sample.q).max() <= self._max_divergence_rad:
                 return np.array(committed, dtype=np.float32)
-            self._buffer.clear()
-            self._oldest_accepted = self._sequence
+            self._forget()
         return np.repeat(sample.q[None].astype(np.float32), self._manifest.prefix, axis=0)
 
     def _check_sample(self, now_ns: int, sample: JointSample) -> None:

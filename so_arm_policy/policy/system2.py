@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ class System2:
         used = [self._image(images, camera) for camera in self._manifest.cameras]
         if sample.q.shape != (len(self._manifest.joints),) or not np.isfinite(sample.q).all():
             raise InputError(f"joints: got {sample.q.tolist()}, expected {len(self._manifest.joints)} finite numbers")
-        feed = {
+        feed: dict[str, npt.NDArray[Any]] = {
             "images": np.stack([self._picture(image) for image in used]),
             "tokens": self._encode_text(instruction),
             "state": sample.q.astype(np.float32),
@@ -80,7 +81,7 @@ class System2:
             self._tokens = (instruction, self._tokenizer.encode(instruction))
         return self._tokens[1]
 
-    def _run(self, feed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+    def _run(self, feed: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         try:
             keys_values, grounding, attention = self._session.run(OUTPUTS, feed)
         except ORT_ERRORS as error:

@@ -91,6 +91,18 @@ def test_an_arm_held_elsewhere_starts_again_from_where_it_is(system1: System1, r
     assert system1.command(now)[0] == pytest.approx(elsewhere, abs=1e-6)
 
 
+def test_while_the_arm_does_not_follow_every_chunk_starts_where_it_is(system1: System1, robot: RobotConfig) -> None:
+    assert follow(system1, NS, robot.home)
+    late = system1.infer(system1.request(NS, sample_at(NS, robot.home), context_at(NS)))
+    now = NS + 30 * TICK
+    held = robot.home + 0.05
+    request = system1.request(now, sample_at(now, held), context_at(now), following=False)
+    assert (request.prefix == held.astype(np.float32)).all()
+    assert not system1.accept(late, now)
+    assert system1.accept(system1.infer(request), now)
+    assert system1.command(now)[0] == pytest.approx(held, abs=1e-6)
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     levels=st.lists(st.floats(-3, 3), min_size=2, max_size=6),
