@@ -59,7 +59,7 @@ class ChunkBuffer:
         self._newest = -1
 
     def push(self, chunk: Chunk, now_ns: int) -> bool:
-        """Switch to `chunk` at ROS time `now_ns`; False (and counted) when it is older than the present one or all late."""
+        """Switch to `chunk` at ROS time `now_ns`; False, and counted, when it is older than the present one or late."""
         if chunk.sequence <= self._newest or chunk.end_ns <= now_ns:
             self.dropped += 1
             return False

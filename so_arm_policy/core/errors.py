@@ -21,7 +21,7 @@ class BundleError(SoArmError):
     """A policy bundle is incomplete, altered or does not fit this robot."""
 
 
-class ChunkExpired(SoArmError):
+class ChunkExpired(SoArmError):  # noqa: N818 - an event in the life of a chunk, not a mistake
     """A chunk was asked for a time after its last target."""
 
 

@@ -10,7 +10,7 @@ SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
 
 def share_dirs() -> list[Path]:
-    """Return the folders that may hold shipped files, best first: the source tree, ROS prefixes, this Python's prefix."""
+    """Return the folders that may hold shipped files, best first: source tree, ROS prefixes, this Python's prefix."""
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     installed = [Path(p) / "share" / "so_arm_policy" for p in [*prefixes, sys.prefix]]
     return [p for p in [SOURCE_ROOT, *installed] if (p / "config").is_dir()]

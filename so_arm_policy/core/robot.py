@@ -66,7 +66,7 @@ class CameraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmConfig:
-    """One arm: the prefix of its joints (empty with a single arm) and where its base stands in the world frame, m, rad."""
+    """One arm: the prefix of its joints (empty with a single arm) and where its base stands in the world, m and rad."""
 
     prefix: str
     base_xyz: tuple[float, float, float]
@@ -172,5 +172,3 @@ class RobotConfig:
             raise InputError(f"{what}: got {[found[n] for n in bad]} for joint {bad}, expected finite numbers")
         ordered.setflags(write=False)
         return ordered
-
-

@@ -1,0 +1,103 @@
+"""What a rule looks at: one tick, and one proposal in it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.values import JointSample, Proposal
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.limits import Limits
+from so_arm_policy.safety.values import Mode, SupervisorState, TickInput
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """All that stays the same from tick to tick."""
+
+    config: SupervisorConfig
+    robot: RobotConfig
+    limits: Limits
+    period_ns: int
+    proposal_timeout_ns: int
+    state_timeout_ns: int
+    observation_timeout_ns: int
+    future_tolerance_ns: int
+    stall_ns: int
+    clock_timeout_ns: int
+
+    @classmethod
+    def of(cls, config: SupervisorConfig, robot: RobotConfig) -> Self:
+        """Work out what the rules need at every tick. Raises ConfigError."""
+        return cls(
+            config=config,
+            robot=robot,
+            limits=Limits.of(config, robot),
+            period_ns=1_000_000_000 // config.rate_hz,
+            proposal_timeout_ns=round(config.proposal_timeout_s * 1e9),
+            state_timeout_ns=round(config.state_timeout_s * 1e9),
+            observation_timeout_ns=round(config.observation_timeout_s * 1e9),
+            future_tolerance_ns=round(config.future_tolerance_s * 1e9),
+            stall_ns=round(config.stall_s * 1e9),
+            clock_timeout_ns=round(config.clock_timeout_s * 1e9),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tick:
+    """One tick before any proposal is looked at: the state left by the previous one, and the new input."""
+
+    setup: Setup
+    state: SupervisorState
+    input: TickInput
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The proposal of the source `name` in one tick, after the rules for the tick itself have passed."""
+
+    setup: Setup
+    state: SupervisorState
+    input: TickInput
+    sample: JointSample
+    output: FloatArray
+    name: str
+    proposal: Proposal
+
+    @cached_property
+    def fresh(self) -> bool:
+        """Whether this proposal arrived since the last one that was accepted."""
+        heard = self.state.heard
+        return (
+            heard is None
+            or heard.received_ns != self.proposal.received_ns
+            or heard.sequence != self.proposal.sequence
+            or heard.stamp_ns != self.proposal.stamp_ns
+        )
+
+    @cached_property
+    def joined(self) -> bool:
+        """Whether the source acted in the previous tick."""
+        return self.state.mode in (Mode.ACTIVE, Mode.FALLBACK)
+
+    @cached_property
+    def q(self) -> FloatArray:
+        """Proposed positions in the robot's order, (n,) rad; bit-identical to what arrived. Raises InputError."""
+        return _ordered(self.setup.robot, self.proposal.joint_names, self.proposal.q, "position")
+
+    @cached_property
+    def dq(self) -> FloatArray | None:
+        """Proposed velocities in the robot's order, (n,) rad/s. Raises InputError."""
+        dq = self.proposal.dq
+        if dq is None or len(dq) == 0:
+            return None
+        return _ordered(self.setup.robot, self.proposal.joint_names, dq, "velocity")
+
+
+def _ordered(robot: RobotConfig, names: tuple[str, ...], values: FloatArray, what: str) -> FloatArray:
+    if names == robot.joint_names and values.shape == (len(names),) and bool(np.isfinite(values).all()):
+        return values
+    return robot.order(names, values, what)  # type: ignore[arg-type]

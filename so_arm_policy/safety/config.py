@@ -1,0 +1,67 @@
+"""Parameters of the supervisor. Times in s, angles in rad; limits come from the robot and can only be tightened."""
+
+from dataclasses import dataclass
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.timegrid import CONTROL_HZ
+
+SOURCES = ("system1", "pid", "planner", "teleop", "replay", "hold")
+
+# Widest value each parameter may take: above it the rule would be there in name only.
+_AT_MOST = {
+    "proposal_timeout_s": 0.5,
+    "state_timeout_s": 0.5,
+    "observation_timeout_s": 10.0,
+    "future_tolerance_s": 0.1,
+    "stall_s": 0.25,
+    "clock_timeout_s": 1.0,
+    "continuity_rad": 0.5,
+    "position_band_rad": 0.5,
+    "step_band_rad": 0.5,
+    "velocity_scale": 1.0,
+    "acceleration_scale": 1.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorConfig:
+    """How the supervisor judges; config/safety.yaml explains each value.
+
+    sources: the only ones that can be selected. fallback: the one that takes over when the selected one fails, or None.
+    """
+
+    sources: tuple[str, ...] = SOURCES
+    fallback: str | None = None
+    rate_hz: int = CONTROL_HZ
+    proposal_timeout_s: float = 0.05
+    state_timeout_s: float = 0.1
+    observation_timeout_s: float = 3.0
+    future_tolerance_s: float = 0.02
+    stall_s: float = 0.03
+    clock_timeout_s: float = 0.2
+    continuity_rad: float = 0.15
+    position_band_rad: float = 0.1
+    step_band_rad: float = 0.25
+    position_margin_rad: float = 0.0
+    velocity_scale: float = 1.0
+    acceleration_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would switch a rule off. Raises ConfigError."""
+        if not self.sources or len(set(self.sources)) != len(self.sources) or "" in self.sources:
+            raise ConfigError(f"safety: got sources {list(self.sources)}, expected different names")
+        if self.fallback is not None and self.fallback not in self.sources:
+            raise ConfigError(f"safety: got fallback {self.fallback!r}, expected one of {list(self.sources)}")
+        if not 1 <= self.rate_hz <= 1000:
+            raise ConfigError(f"safety: got rate_hz {self.rate_hz}, expected 1..1000")
+        for name, most in _AT_MOST.items():
+            if not 0.0 < getattr(self, name) <= most:
+                raise ConfigError(f"safety: got {name} {getattr(self, name)}, expected 0 < {name} <= {most}")
+        if not 0.0 <= self.position_margin_rad <= 1.0:
+            raise ConfigError(f"safety: got position_margin_rad {self.position_margin_rad}, expected 0..1")
+        if not self.stall_s * self.rate_hz > 1.0:
+            raise ConfigError(f"safety: got stall_s {self.stall_s}, expected more than a tick of {self.rate_hz} Hz")
+        if not self.step_band_rad >= self.continuity_rad:
+            raise ConfigError(
+                f"safety: got step_band_rad {self.step_band_rad}, expected at least {self.continuity_rad} (continuity)"
+            )

@@ -1,0 +1,84 @@
+"""What people ask for: emergency stop, reset, selection of a source."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from so_arm_policy.safety.case import Setup
+from so_arm_policy.safety.values import Action, Finding, Mode, SupervisorState, TickInput
+
+
+def apply(
+    setup: Setup, state: SupervisorState, tick: TickInput, trouble: Finding | None
+) -> tuple[SupervisorState, str]:
+    """Carry out what this tick asks for; returns the state and why something was refused, or "".
+
+    A stop outranks a reset of the same tick. trouble: what is wrong with the tick itself.
+    """
+    cause = stop_cause(tick)
+    if cause is not None and state.latched is None:
+        state = replace(state, mode=Mode.ESTOP, latched=cause)
+    refused = []
+    if tick.select is not None:
+        if tick.select in setup.config.sources:
+            state = _select(state, tick.select)
+        else:
+            refused.append(f"select: got source {tick.select!r}, expected one of {list(setup.config.sources)}")
+    if tick.reset:
+        reason = _reset_refusal(state, cause or trouble)
+        if reason:
+            refused.append(f"reset: {reason}")
+        else:
+            state = _reset(setup, state, tick)
+    return state, "; ".join(refused)
+
+
+def stop_cause(tick: TickInput) -> Finding | None:
+    """Return what asks for an emergency stop in this tick, or None."""
+    if tick.estop is not None:
+        return Finding("estop.request", tick.estop or "emergency stop", Action.ESTOP)
+    for fault in tick.faults:
+        if fault.latches:
+            return Finding(fault.code, fault.text, Action.ESTOP)
+    return None
+
+
+def _select(state: SupervisorState, name: str) -> SupervisorState:
+    mode = Mode.HOLD if state.mode in (Mode.ACTIVE, Mode.FALLBACK) else state.mode
+    return replace(state, mode=mode, selected=name, acting=name, target=None, joining=False, heard=None)
+
+
+def _reset_refusal(state: SupervisorState, cause: Finding | None) -> str:
+    if cause is not None:
+        return f"the cause persists ({cause.code}: {cause.text})"
+    if state.mode not in (Mode.ESTOP, Mode.HOLD):
+        return f"got state {state.mode.name}, expected ESTOP or HOLD"
+    if state.step is not None and state.step.any():
+        return "the arm is still braking, expected standstill"
+    return ""
+
+
+def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorState:
+    """Start anew from where the arm is: whatever was commanded before this instant is old.
+
+    When the arm is far from the held command (it was limp, or moved by hand) the hold moves to the arm, at once,
+    since that moves nothing; a person has just said that the arm may go on from there.
+    """
+    output, sample = state.output, tick.sample
+    if output is None:
+        mode = Mode.INIT
+    else:
+        mode = Mode.HOLD
+        if sample is not None and bool((np.abs(sample.q - output) > setup.config.continuity_rad).any()):
+            output = sample.q
+    return replace(
+        state,
+        mode=mode,
+        acting=state.selected,
+        output=output,
+        target=None,
+        joining=False,
+        heard=None,
+        epoch_ns=tick.ros_now_ns,
+        latched=None,
+    )

@@ -1,0 +1,84 @@
+"""The rules in their order. The first that fails decides; a new rule is a file and a row here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from so_arm_policy.safety import bands, continuity, schema, sources, timing
+from so_arm_policy.safety.case import Case, Tick
+from so_arm_policy.safety.values import Finding
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One subject. tick: looks at clocks, measured state and faults; proposal: looks at one proposal."""
+
+    name: str
+    tick: Callable[[Tick], Finding | None] | None
+    proposal: Callable[[Case], Finding | None] | None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("schema", schema.check_tick, schema.check_proposal),
+    Rule("time", timing.check_tick, timing.check_proposal),
+    Rule("source", sources.check_tick, sources.check_proposal),
+    Rule("continuity", None, continuity.check_proposal),
+    Rule("limit", None, bands.check_proposal),  # what passes here goes through the limiter
+)
+TICK_CHECKS = tuple(rule.tick for rule in RULES if rule.tick)
+PROPOSAL_CHECKS = tuple(rule.proposal for rule in RULES if rule.proposal)
+
+# Every reason a verdict other than PASS can give; a Fault brings its own code besides.
+REASONS: dict[str, str] = {
+    "schema.state": "measured state with a wrong length or a value that is not finite",
+    "schema.length": "proposal with a wrong number of names or values",
+    "schema.nonfinite": "proposal with NaN or infinity",
+    "schema.names": "proposal with a wrong, missing or double joint name",
+    "time.tick": "the monotonic clock did not advance: no motion in this tick",
+    "time.burst": "ticks faster than time passes: no motion in this tick",
+    "time.stall": "a tick came too late: the arm stands, the source must join again",
+    "time.clock_back": "the ROS clock went back",
+    "time.clock_paused": "the ROS clock stands still",
+    "time.no_state": "no measured state yet",
+    "time.state_stale": "measured state too old",
+    "time.state_future": "measured state stamped ahead of now",
+    "time.state_backwards": "measured state older than an earlier one",
+    "time.zero": "proposal with an empty stamp",
+    "time.future": "proposal stamped ahead of now",
+    "time.before_reset": "proposal, or what it was made from, is older than the last reset",
+    "time.stale": "proposal too old on arrival",
+    "time.silent": "no new proposal within the timeout",
+    "time.observation": "proposal made from a measurement that is too old",
+    "time.repeated": "new proposal with the stamp of the previous one",
+    "time.backwards": "proposal stamped before the previous one",
+    "time.sequence": "proposal with a repeated or smaller sequence number",
+    "time.gap": "no new proposal in this tick: bridged for one tick with the velocity of the last one",
+    "source.unknown_publisher": "somebody else writes to a command topic",
+    "source.mismatch": "proposal in the name of another source",
+    "continuity.far": "first command far from the arm",
+    "continuity.blend": "the source was let in; the command moves to it within limits",
+    "limit.position_band": "position far outside its limits",
+    "limit.step_band": "position far from the present command",
+    "limit.position": "position slightly outside its limits",
+    "limit.braking": "too fast to stop before a position limit",
+    "limit.velocity": "faster than the velocity limit",
+    "limit.acceleration": "change of velocity above the acceleration limit",
+    "estop.request": "emergency stop asked for",
+}
+
+
+def first_of_tick(tick: Tick) -> Finding | None:
+    """Return what is wrong with the tick itself, or None."""
+    for check in TICK_CHECKS:
+        finding = check(tick)
+        if finding is not None:
+            return finding
+    return None
+
+
+def first_of_proposal(case: Case) -> Finding | None:
+    """Return what is wrong with the proposal, or None."""
+    for check in PROPOSAL_CHECKS:
+        finding = check(case)
+        if finding is not None:
+            return finding
+    return None

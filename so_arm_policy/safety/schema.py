@@ -1,0 +1,38 @@
+"""Rule 1, schema: finite numbers for exactly this robot's joints, each once, in any order."""
+
+import numpy as np
+
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.safety.case import Case, Tick
+from so_arm_policy.safety.values import Action, Finding
+
+
+def check_tick(tick: Tick) -> Finding | None:
+    """Refuse a measured state that is not one finite position for each joint."""
+    sample = tick.input.sample
+    if sample is None:
+        return None
+    n = len(tick.setup.robot.joints)
+    if sample.q.shape != (n,):
+        return Finding("schema.state", f"joint state: got shape {sample.q.shape}, expected ({n},)", Action.HOLD)
+    if not np.isfinite(sample.q).all():
+        return Finding("schema.state", f"joint state: got {sample.q.tolist()}, expected finite positions", Action.HOLD)
+    return None
+
+
+def check_proposal(case: Case) -> Finding | None:
+    """Refuse wrong lengths, wrong, missing or double names, and values that are not finite."""
+    proposal, n = case.proposal, len(case.setup.robot.joints)
+    lengths = [np.shape(proposal.q), *([] if proposal.dq is None or len(proposal.dq) == 0 else [np.shape(proposal.dq)])]
+    if len(proposal.joint_names) != n or any(shape != (n,) for shape in lengths):
+        return Finding(
+            "schema.length", f"got {len(proposal.joint_names)} joint names and values of shape {lengths}, expected {n}"
+        )
+    for what, values in (("position", proposal.q), ("velocity", proposal.dq)):
+        if values is not None and not np.isfinite(values).all():
+            return Finding("schema.nonfinite", f"{what}: got {values.tolist()}, expected finite numbers")
+    try:
+        _ = case.q, case.dq
+    except InputError as error:
+        return Finding("schema.names", str(error))
+    return None

@@ -1,0 +1,205 @@
+"""The supervisor: the only way from a proposal to the motors.
+
+`supervise` is a pure function of one tick; `Supervisor` holds what it hands from tick to tick, and counts.
+"""
+
+from dataclasses import replace
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.safety import limiter, requests, rules, timing
+from so_arm_policy.safety.case import Case, Setup, Tick
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.limiter import Motion
+from so_arm_policy.safety.values import Action, Finding, Heard, Mode, SupervisorState, TickInput, Verdict
+
+
+def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Verdict, SupervisorState]:
+    """Judge one tick: the command for this tick and why, and the state for the next."""
+    credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
+    unpaid = timing.check_pace(setup, state, tick, credit_ns)
+    trouble = rules.first_of_tick(Tick(setup, state, tick))
+    state, refused = requests.apply(setup, _settle(setup, state, tick, trouble), tick, trouble)
+    if state.output is None:
+        verdict, state = _unborn(state, trouble)
+    elif state.latched is not None:
+        verdict, state = _stop(setup, state, state.latched, paid=unpaid is None)
+    elif trouble is not None:
+        verdict, state = _stop(setup, state, trouble, paid=unpaid is None)
+    elif unpaid is not None:
+        verdict = _verdict(state, unpaid.action, unpaid)
+    else:
+        verdict, state = _arbitrate(setup, state, tick)
+    if refused:
+        verdict = replace(verdict, refused=refused)
+    healthy = trouble is None and tick.sample is not None
+    return verdict, replace(
+        state,
+        now_ns=tick.now_ns,
+        ros_now_ns=tick.ros_now_ns,
+        ros_moved_ns=ros_moved_ns,
+        credit_ns=credit_ns if unpaid is not None else credit_ns - setup.period_ns,
+        sample_stamp_ns=tick.sample.stamp_ns if healthy and tick.sample else state.sample_stamp_ns,
+    )
+
+
+def initial_state(source: str) -> SupervisorState:
+    """Return the state before the first tick, with `source` selected."""
+    return SupervisorState(mode=Mode.INIT, selected=source, acting=source)
+
+
+def _settle(setup: Setup, state: SupervisorState, tick: TickInput, trouble: Finding | None) -> SupervisorState:
+    """Take in what the tick itself changes: the first pose, a stand after a stall, a new ROS clock."""
+    if trouble is None:
+        if state.output is None and tick.sample is not None:
+            mode = Mode.HOLD if state.mode is Mode.INIT else state.mode
+            return replace(state, mode=mode, output=_read_only(tick.sample.q.copy()), step=setup.limits.zeros)
+        return state
+    if trouble.code == "time.stall" and state.output is not None:
+        return replace(state, step=setup.limits.zeros)
+    if trouble.code == "time.clock_back":
+        return replace(state, heard=None, sample_stamp_ns=0, epoch_ns=tick.ros_now_ns)
+    return state
+
+
+def _arbitrate(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Verdict, SupervisorState]:
+    """Let the acting source move the arm, or hand over to the fallback in this same tick, or hold."""
+    outcome = _judge(setup, state, tick, state.acting)
+    if not isinstance(outcome, Finding):
+        return _advance(state, tick, outcome, outcome.finding)
+    fallback = setup.config.fallback
+    if state.mode is Mode.ACTIVE and fallback is not None and fallback != state.acting:
+        stepping_in = replace(state, mode=Mode.HOLD, acting=fallback, target=None, joining=False, heard=None)
+        rescue = _judge(setup, stepping_in, tick, fallback)
+        if isinstance(rescue, Motion):
+            return _advance(stepping_in, tick, rescue, replace(outcome, action=Action.FALLBACK))
+    return _stop(setup, state, outcome, paid=True)
+
+
+def _judge(setup: Setup, state: SupervisorState, tick: TickInput, name: str) -> Motion | Finding:
+    proposal = tick.proposals.get(name)
+    if proposal is None:
+        return timing.silent(name, "no proposal yet")
+    assert tick.sample is not None
+    assert state.output is not None
+    assert state.step is not None
+    case = Case(setup, state, tick, tick.sample, state.output, name, proposal)
+    finding = rules.first_of_proposal(case)
+    if finding is not None:
+        return finding
+    wish = case.q if case.fresh else _bridged(setup, case)
+    motion = limiter.move(setup.limits, state.output, state.step, state.target, wish)
+    if not case.fresh:
+        gap = Finding("time.gap", f"source {name!r}: no new proposal in this tick", Action.CLAMP)
+        return replace(motion, finding=gap)
+    if motion.finding is not None:
+        joining = state.joining or not case.joined
+        code = "continuity.blend" if joining else motion.finding.code
+        return replace(motion, finding=Finding(code, motion.finding.text, Action.CLAMP))
+    return motion
+
+
+def _bridged(setup: Setup, case: Case) -> FloatArray:
+    """Return where the source would be one tick after its last proposal, by that proposal's own velocity."""
+    dq = case.dq
+    if dq is None:
+        return case.q
+    step, most = dq / setup.config.rate_hz, setup.limits.velocity_step
+    return case.q + limiter.shortened(step, most)
+
+
+def _advance(
+    state: SupervisorState, tick: TickInput, motion: Motion, finding: Finding | None
+) -> tuple[Verdict, SupervisorState]:
+    proposal = tick.proposals[state.acting]
+    joined = state.mode in (Mode.ACTIVE, Mode.FALLBACK)
+    state = replace(
+        state,
+        mode=Mode.ACTIVE if state.acting == state.selected else Mode.FALLBACK,
+        output=_read_only(motion.q),
+        step=motion.step,
+        target=motion.target,
+        joining=motion.finding is not None and (state.joining or not joined),
+        heard=Heard(proposal.sequence, proposal.stamp_ns, proposal.received_ns),
+    )
+    return _verdict(state, finding.action if finding else Action.PASS, finding, motion.margin), state
+
+
+def _stop(setup: Setup, state: SupervisorState, finding: Finding, paid: bool) -> tuple[Verdict, SupervisorState]:
+    """Brake, then hold. Nothing moves in a tick that no time has paid for."""
+    assert state.output is not None
+    assert state.step is not None
+    output, step = state.output, state.step
+    if paid:
+        output, step = limiter.brake(setup.limits, output, step)
+    mode = Mode.HOLD if state.latched is None else Mode.ESTOP
+    state = replace(state, mode=mode, output=_read_only(output), step=step, target=None, joining=False)
+    return _verdict(state, finding.action, finding), state
+
+
+def _unborn(state: SupervisorState, trouble: Finding | None) -> tuple[Verdict, SupervisorState]:
+    """No pose is known yet: there is nothing to hold, so there is no command."""
+    finding = state.latched or trouble
+    assert finding is not None
+    return _verdict(state, finding.action, finding), state
+
+
+def _verdict(state: SupervisorState, action: Action, finding: Finding | None, margin: float | None = None) -> Verdict:
+    return Verdict(
+        action=action,
+        command=state.output,
+        code=finding.code if finding else "",
+        text=finding.text if finding else "",
+        source=state.acting,
+        mode=state.mode,
+        margin=margin,
+    )
+
+
+def _read_only(q: FloatArray) -> FloatArray:
+    q.setflags(write=False)
+    return q
+
+
+class Supervisor:
+    """Holds the state of `supervise` and counts its verdicts. One thread owns it.
+
+    counts: verdicts other than PASS since the start, for each reason; passed: proposals passed bit-identical.
+    """
+
+    def __init__(self, config: SupervisorConfig, robot: RobotConfig, source: str) -> None:
+        """source: the one selected at the start. Raises ConfigError."""
+        if source not in config.sources:
+            raise ConfigError(f"safety: got source {source!r}, expected one of {list(config.sources)}")
+        self.setup = Setup.of(config, robot)
+        self.state = initial_state(source)
+        self.counts: dict[str, int] = dict.fromkeys(rules.REASONS, 0)
+        self.passed = 0
+        self.worst_margin = 1.0
+
+    @property
+    def mode(self) -> Mode:
+        """State of the machine."""
+        return self.state.mode
+
+    @property
+    def source(self) -> str:
+        """The selected source, which a fallback may stand in for."""
+        return self.state.selected
+
+    def step(self, tick: TickInput) -> Verdict:
+        """Judge one tick."""
+        verdict, self.state = supervise(self.setup, self.state, tick)
+        if verdict.code:
+            self.counts[verdict.code] = self.counts.get(verdict.code, 0) + 1
+        else:
+            self.passed += 1
+        if verdict.margin is not None and verdict.margin < self.worst_margin:
+            self.worst_margin = verdict.margin
+        return verdict
+
+    def take_worst_margin(self) -> float:
+        """Return the worst margin since this was last called, and start anew."""
+        margin, self.worst_margin = self.worst_margin, 1.0
+        return margin

@@ -1,0 +1,126 @@
+"""Values that go into the supervisor and come out of it. All are frozen; arrays are read-only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.values import JointSample, Proposal
+
+
+class Action(Enum):
+    """What was done with a proposal in one tick."""
+
+    PASS = "PASS"
+    CLAMP = "CLAMP"
+    REJECT = "REJECT"
+    HOLD = "HOLD"
+    FALLBACK = "FALLBACK"
+    ESTOP = "ESTOP"
+
+
+class Mode(IntEnum):
+    """State of the supervisor; the numbers are those of SafetyStatus.msg."""
+
+    INIT = 0
+    ACTIVE = 1
+    HOLD = 2
+    FALLBACK = 3
+    ESTOP = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something wrong that only the caller can see (a second publisher, a dead bus), true in this tick.
+
+    latches: stop until a reset, which is refused while the fault lasts; otherwise hold while it lasts.
+    """
+
+    code: str
+    text: str
+    latches: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that failed: its stable code, and what was got and expected."""
+
+    code: str
+    text: str
+    action: Action = Action.REJECT
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickInput:
+    """All that one tick knows.
+
+    now_ns: monotonic time; ros_now_ns: ROS time; sample: the newest joint state; proposals: the newest of each source,
+    left in place until a newer one comes; estop: reason of an emergency stop asked for in this tick; reset, select:
+    requests of this tick; faults: what the caller sees wrong in this tick.
+    """
+
+    now_ns: int
+    ros_now_ns: int
+    sample: JointSample | None
+    proposals: Mapping[str, Proposal]
+    estop: str | None = None
+    reset: bool = False
+    select: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The outcome of one tick.
+
+    command: (n,) rad, None before the first joint state; code, text: empty on PASS; source: the one that acts or would;
+    margin: distance of the proposal to the nearest limit as a share of it (1 far, 0 at it, negative beyond), None when
+    no proposal was measured; refused: why a reset or selection asked for in this tick was not done.
+    """
+
+    action: Action
+    command: FloatArray | None = field(repr=False)
+    code: str
+    text: str
+    source: str
+    mode: Mode
+    margin: float | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The newest proposal that was accepted from the acting source; times as in Proposal."""
+
+    sequence: int
+    stamp_ns: int
+    received_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SupervisorState:
+    """All that one tick hands to the next.
+
+    selected: source the operator wants; acting: the one that acts, the fallback after a handover.
+    output: (n,) rad, newest command; step: (n,) rad, by how much it moved in the last nominal tick;
+    target: (n,) rad, where the acting source wanted to be (within position limits), None while it does not act.
+    joining: the acting source was let in and its target is not reached yet.
+    epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
+    ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
+    """
+
+    mode: Mode
+    selected: str
+    acting: str
+    output: FloatArray | None = None
+    step: FloatArray | None = None
+    target: FloatArray | None = None
+    joining: bool = False
+    heard: Heard | None = None
+    sample_stamp_ns: int = 0
+    epoch_ns: int = 0
+    now_ns: int | None = None
+    ros_now_ns: int = 0
+    ros_moved_ns: int = 0
+    credit_ns: int = 0
+    latched: Finding | None = None
