@@ -1,0 +1,239 @@
+"""One episode in lockstep: simulator, agent and supervisor on the same simulated 120 Hz grid, without ROS.
+
+The same seed gives the same episode to the bit, on the same machine and versions: time is simulated, every delay is a
+number of ticks, and nothing depends on how long a computation took.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ, NS
+from so_arm_policy.core.values import CameraImage, JointSample, Proposal
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.supervisor import Supervisor
+from so_arm_policy.safety.values import Mode, TickInput, Verdict
+from so_arm_policy.sim.renderer import SceneRenderer
+from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks.task import Episode, Task, TaskStatus
+
+# Time of the first tick: a stamp of zero is a fault everywhere.
+EPOCH_NS = NS
+
+Look = Callable[[Sequence[str]], Mapping[str, CameraImage]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moment:
+    """What an agent may know at one tick.
+
+    now_ns: simulated time, for ROS and for watchdogs; following: whether the arm does what the agent proposed;
+    look: takes camera names, returns what they see now (drawn only when called).
+    """
+
+    tick: int
+    now_ns: int
+    sample: JointSample
+    following: bool
+    look: Look
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentReport:
+    """What an agent did in one episode.
+
+    silences: why it proposed nothing, and how often. Times in ms are measured and so differ from run to run.
+    """
+
+    contexts: int = 0
+    inferences: int = 0
+    silences: dict[str, int] = field(default_factory=dict)
+    system1_ms: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    system2_ms: tuple[float, ...] = field(default=(), compare=False, repr=False)
+
+
+class Agent(Protocol):
+    """Whatever acts: a learned policy, a hand-crafted controller, a scripted expert."""
+
+    @property
+    def name(self) -> str:
+        """Source name under which the supervisor knows it."""
+        ...
+
+    def reset(self, episode: Episode) -> None:
+        """Begin `episode`; `episode.instruction` is what the agent is told. Scripted agents may look into its scene."""
+        ...
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        """Return the command wanted now, or None. Called once a tick."""
+        ...
+
+    def report(self) -> AgentReport:
+        """Say what was done since the reset."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """One tick as subscribers see it. qpos: state of the model before the command acts, enough to draw it."""
+
+    tick: int
+    now_ns: int
+    sample: JointSample
+    proposal: Proposal | None
+    verdict: Verdict
+    status: TaskStatus
+    qpos: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeResult:
+    """What came of one episode.
+
+    instruction: what the agent was told; target: what it was judged by; time_s: when it had succeeded, else None.
+    actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code.
+    digest: sha256 over every measured position and command; equal for equal episodes.
+    """
+
+    seed: int
+    instruction: str
+    target: int
+    success: bool
+    time_s: float | None
+    final_distance_m: float
+    ticks: int
+    actions: dict[str, int]
+    rules: dict[str, int]
+    agent: AgentReport
+    digest: str
+
+
+class Subscriber(Protocol):
+    """Watches episodes: recorders, animations, metrics. The loop does not know what it does."""
+
+    def on_start(self, episode: Episode) -> None:
+        """Hear that `episode` begins."""
+        ...
+
+    def on_step(self, step: Step) -> None:
+        """See one tick."""
+        ...
+
+    def on_end(self, result: EpisodeResult) -> None:
+        """Hear how it ended."""
+        ...
+
+
+class Rollout:
+    """Runs episodes of one task with one agent; compiles the model once. Use it in the thread that made it."""
+
+    def __init__(self, task: Task, robot: RobotConfig, agent: Agent, safety: SupervisorConfig | None = None) -> None:
+        """safety: by default the supervisor's own values, with the agent as the only source."""
+        self._task = task
+        self._robot = robot
+        self._agent = agent
+        self._safety = safety or SupervisorConfig(sources=(agent.name,))
+        self._renderer = SceneRenderer(robot)
+        self._simulator: Simulator | None = None
+
+    def run(self, episode: Episode, subscribers: Sequence[Subscriber] = ()) -> EpisodeResult:
+        """Run `episode` until it succeeds or its time is over; `episode.target` is what it is judged by."""
+        simulator = self._stand(episode)
+        supervisor = Supervisor(self._safety, self._robot, self._agent.name)
+        tracker = self._task.tracker(episode.target)
+        self._agent.reset(episode)
+        for subscriber in subscribers:
+            subscriber.on_start(episode)
+        tally = _Tally()
+        limit = round(self._task.time_limit_s * CONTROL_HZ)
+        proposal: Proposal | None = None
+        for tick in range(limit + 1):
+            status = tracker.update(simulator)
+            if status.success or tick == limit:
+                break
+            moment = self._moment(simulator, tick, supervisor.mode is Mode.ACTIVE)
+            proposal = self._agent.propose(moment) or proposal
+            verdict = supervisor.step(_tick_input(moment, proposal))
+            tally.add(moment.sample, verdict)
+            step = Step(
+                tick=tick,
+                now_ns=moment.now_ns,
+                sample=moment.sample,
+                proposal=proposal,
+                verdict=verdict,
+                status=status,
+                qpos=simulator.qpos,
+            )
+            for subscriber in subscribers:
+                subscriber.on_step(step)
+            simulator.step(verdict.command)
+        result = tally.result(episode, status, tick, self._agent.report())
+        for subscriber in subscribers:
+            subscriber.on_end(result)
+        return result
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()
+
+    def _stand(self, episode: Episode) -> Simulator:
+        if self._simulator is None:
+            self._simulator = Simulator(self._robot, episode.scene)
+        else:
+            self._simulator.reset(episode.scene)
+        return self._simulator
+
+    def _moment(self, simulator: Simulator, tick: int, following: bool) -> Moment:
+        now_ns = EPOCH_NS + simulator.time_ns
+        sample = JointSample(stamp_ns=now_ns, received_ns=now_ns, q=simulator.q, dq=simulator.dq)
+
+        def look(cameras: Sequence[str]) -> Mapping[str, CameraImage]:
+            return {
+                name: CameraImage(
+                    camera=name, stamp_ns=now_ns, rgb=self._renderer.render(simulator.scene, simulator.qpos, name)
+                )
+                for name in cameras
+            }
+
+        return Moment(tick=tick, now_ns=now_ns, sample=sample, following=following, look=look)
+
+
+def _tick_input(moment: Moment, proposal: Proposal | None) -> TickInput:
+    proposals = {} if proposal is None else {proposal.source: proposal}
+    return TickInput(now_ns=moment.now_ns, ros_now_ns=moment.now_ns, sample=moment.sample, proposals=proposals)
+
+
+class _Tally:
+    """Counts verdicts and hashes the motion of one episode."""
+
+    def __init__(self) -> None:
+        self._actions: Counter[str] = Counter()
+        self._rules: Counter[str] = Counter()
+        self._hash = hashlib.sha256()
+
+    def add(self, sample: JointSample, verdict: Verdict) -> None:
+        self._actions[verdict.action.value] += 1
+        if verdict.code:
+            self._rules[verdict.code] += 1
+        self._hash.update(sample.q.tobytes())
+        if verdict.command is not None:
+            self._hash.update(verdict.command.tobytes())
+
+    def result(self, episode: Episode, status: TaskStatus, ticks: int, agent: AgentReport) -> EpisodeResult:
+        return EpisodeResult(
+            seed=episode.seed,
+            instruction=episode.instruction,
+            target=episode.target,
+            success=status.success,
+            time_s=ticks / CONTROL_HZ if status.success else None,
+            final_distance_m=status.distance_m,
+            ticks=ticks,
+            actions=dict(sorted(self._actions.items())),
+            rules=dict(sorted(self._rules.items())),
+            agent=agent,
+            digest=self._hash.hexdigest(),
+        )

@@ -1,0 +1,40 @@
+"""How sure a measured share is."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from so_arm_policy.core.errors import ConfigError
+
+
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of success rates that `successes` of `trials` speak for; (0, 1) without trials.
+
+    After Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927; recommended
+    over the usual interval by Brown, Cai and DasGupta, Statistical Science 16, 2001. Raises ConfigError.
+    """
+    if not 0 <= successes <= trials:
+        raise ConfigError(f"interval: got {successes} successes of {trials}, expected 0 <= successes <= trials")
+    if not 0.0 < confidence < 1.0:
+        raise ConfigError(f"interval: got confidence {confidence}, expected 0 < confidence < 1")
+    if trials == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    rate, extra = successes / trials, z * z / trials
+    center = rate + extra / 2.0
+    half = z * math.sqrt(rate * (1.0 - rate) / trials + extra / (4.0 * trials))
+    low, high = (center - half) / (1.0 + extra), (center + half) / (1.0 + extra)
+    # Exactly 0 and 1 at the ends, where rounding would leave a trace.
+    return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return the value below which `percent` of `values` lie, or None without values."""
+    return float(np.percentile(np.asarray(values, dtype=np.float64), percent)) if len(values) else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Return the mean of `values`, or None without values."""
+    return float(np.mean(values)) if len(values) else None
