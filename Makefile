@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 PYTHON ?= python3
 DURATION ?= 60
@@ -99,3 +100,4 @@ $(STAMPS)/build: $(BUILD_INPUTS) $(STAMPS)/runtime $(STAMPS)/data-files
 	@echo "building so_arm_policy"
 	@tools/build.sh $(VENV) $(ROS)
 	@touch $@
+	@echo "ready: $(BIN)/so-arm --help"

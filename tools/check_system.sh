@@ -17,10 +17,12 @@ lack() { # lack <what is missing> <apt package>
   missing=1
 }
 command_or_lack() { command -v "$1" >/dev/null || lack "the command '$1'" "$2"; }
-library() { ldconfig -p 2>/dev/null | grep -q -F "$1" || compgen -G "/usr/lib/*/$1*" >/dev/null; }
+library() { [[ $libraries == *"$1"* ]] || compgen -G "/usr/lib/*/$1*" >/dev/null; }
 library_or_lack() { library "$1" || lack "the library $1" "$2"; }
 
 PATH=$PATH:/sbin:/usr/sbin
+libraries=$(ldconfig -p 2>/dev/null)
+
 command_or_lack cc gcc
 command_or_lack c++ g++
 command_or_lack make make
