@@ -18,6 +18,9 @@ mkdir -p build
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 echo "$PWD" >"$site/so_arm_policy_checkout.pth"
 
+# Files that left the sources would stay here as dangling links.
+rm -rf "$venv"/share/so_arm_policy/{launch,config,bundles}
+
 log=build/colcon.log
 if ! colcon --log-base build/log build --base-paths . --packages-select so_arm_policy \
   --build-base build/colcon --merge-install --install-base "$venv" --symlink-install \
