@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.core.robot import ArmConfig, RobotConfig
+from so_arm_policy.core.robot import ArmConfig, CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.scene import CUBE_COUNT, CUBE_SIZE_M, Scene
@@ -118,6 +119,20 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
         if found is None or not camera.name.endswith("wrist"):
             raise ConfigError(f"camera {camera.name!r}: expected 'overhead' or '<arm prefix>wrist' in the simulator")
         found.name, found.fovy = camera.name, camera.fovy_deg
+
+
+def overhead_pixel(camera: CameraConfig, points: FloatArray) -> FloatArray:
+    """Where points (..., 3) m, world frame, appear in the overhead picture: (..., 2), column and row as 0..1 of its size.
+
+    Pinhole model without distortion.
+    """
+    R_world_camera = np.zeros(9)
+    mujoco.mju_quat2Mat(R_world_camera, _looking(OVERHEAD_POSITION, OVERHEAD_TARGET))
+    local = (points - np.array(OVERHEAD_POSITION)) @ R_world_camera.reshape(3, 3)
+    half = math.tan(math.radians(camera.fovy_deg) / 2)
+    column = local[..., 0] / -local[..., 2] / (half * camera.width / camera.height)
+    row = -local[..., 1] / -local[..., 2] / half
+    return (np.stack([column, row], axis=-1) + 1.0) / 2.0
 
 
 def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> np.ndarray:

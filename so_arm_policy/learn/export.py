@@ -1,0 +1,199 @@
+"""From trained networks to a bundle: two ONNX graphs, golden arrays, manifest, and a parity check."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from so_arm_policy.core.errors import BundleError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.learn.flow import FlowExpert
+from so_arm_policy.learn.scene_encoder import SceneEncoder
+from so_arm_policy.policy.bundle import write_bundle_files
+from so_arm_policy.policy.manifest import Manifest, Normalisation
+from so_arm_policy.policy.tokenizer import words_of
+
+OPSET = 23  # the first with Attention and RMSNormalization as standard operators
+PARITY = 1e-4
+
+
+class System2Graph(nn.Module):
+    """`encode`: one set of pictures, one instruction, one state; no batch axis."""
+
+    def __init__(self, encoder: SceneEncoder, flow: FlowExpert) -> None:
+        """Join the encoder with the expert's projection of its context."""
+        super().__init__()
+        self.encoder, self.flow = encoder, flow
+
+    def forward(self, images: Tensor, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """images (C, H, W, 3) uint8, tokens (L,), state (n,). Returns keys_values, grounding (3,), attention (C, h, w)."""
+        features = self.encoder(images.unsqueeze(0), tokens.unsqueeze(0), state.unsqueeze(0))
+        rows, columns = self.encoder.config.grid
+        attention = features.pointer.softmax(-1).reshape(self.encoder.config.cameras, rows, columns)
+        return self.flow.project(features.tokens).squeeze(0), features.grounding.squeeze(0), attention
+
+
+class System1Graph(nn.Module):
+    """`act`: one chunk; no batch axis."""
+
+    def __init__(self, flow: FlowExpert) -> None:
+        """Wrap the expert."""
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, keys_values: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
+        """keys_values (layers, 2, h, N, c), state (n,), noise (H, n), prefix (P, n). Returns positions (H, n) rad."""
+        parts = (t.unsqueeze(0) for t in (keys_values, state, noise, prefix))
+        return self.flow.act(*parts).squeeze(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One network as ONNX: example inputs by name, and the names of its outputs."""
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: Sequence[str]
+
+    def export(self, path: Path, opset: int = OPSET) -> None:
+        """Write `path`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                self.module.eval(),
+                tuple(self.inputs.values()),
+                input_names=list(self.inputs),
+                output_names=list(self.outputs),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+        program.save(str(path), external_data=False)
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return inputs and torch's outputs, by name."""
+        with torch.no_grad():
+            result = self.module(*self.inputs.values())
+        outputs = result if isinstance(result, tuple) else (result,)
+        named = self.inputs | dict(zip(self.outputs, outputs, strict=True))
+        return {name: value.numpy() for name, value in named.items()}
+
+    def parity(self, path: Path) -> float:
+        """Return the largest difference between torch and onnxruntime on the example inputs."""
+        arrays = self.arrays()
+        session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        got = session.run(list(self.outputs), {name: arrays[name] for name in self.inputs})
+        return max(float(np.abs(g - arrays[name]).max()) for g, name in zip(got, self.outputs, strict=True))
+
+
+def graphs(encoder: SceneEncoder, flow: FlowExpert, home: npt.NDArray[np.float64]) -> tuple[Graph, Graph]:
+    """Return System 2 and System 1 with example inputs drawn from a fixed seed."""
+    c, generator = encoder.config, torch.Generator().manual_seed(0)
+    shape = (c.cameras, c.image_height, c.image_width, 3)
+    state = torch.tensor(home, dtype=torch.float32)
+    words = torch.zeros(c.max_tokens, dtype=torch.int64)
+    words[:4] = torch.tensor([2, 3, 4, 5])
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    system2 = Graph(
+        module=System2Graph(encoder, flow),
+        inputs={"images": images, "tokens": words, "state": state},
+        outputs=("keys_values", "grounding", "attention"),
+    )
+    with torch.no_grad():
+        keys_values = system2.module(*system2.inputs.values())[0]
+    noise = torch.randn(flow.config.horizon, flow.config.joints, generator=generator)
+    prefix = state.repeat(flow.config.prefix, 1)
+    system1 = Graph(
+        module=System1Graph(flow),
+        inputs={"keys_values": keys_values, "state": state, "noise": noise, "prefix": prefix},
+        outputs=("positions",),
+    )
+    return system2, system1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the manifest says about a training."""
+
+    task: str
+    corpus: Sequence[str]
+    dt_s: float
+    training: dict[str, Any]
+
+
+def export_bundle(
+    encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, tokenizer: Path, folder: Path
+) -> Manifest:
+    """Write the bundle to `folder`, whole or not at all. Raises BundleError when ONNX does not compute what torch does."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        partial = Path(name)
+        system2, system1 = graphs(encoder, flow, robot.home)
+        parity = {}
+        for graph, file in ((system2, "system2.onnx"), (system1, "system1.onnx")):
+            graph.export(partial / file)
+            parity[file] = graph.parity(partial / file)
+            if not parity[file] <= PARITY:
+                raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {PARITY}")
+        shutil.copy(tokenizer, partial / "tokenizer.json")
+        manifest = _manifest(encoder, flow, robot, recipe, parity, _digest(partial))
+        manifest = write_bundle_files(partial, manifest, system1.arrays(), system2.arrays())
+        partial.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+        partial.mkdir()  # for the context manager to remove
+    return manifest
+
+
+def _digest(folder: Path) -> str:
+    content = b"".join((folder / name).read_bytes() for name in ("system1.onnx", "system2.onnx"))
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+def _manifest(
+    encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, parity: dict[str, float], digest: str
+) -> Manifest:
+    e, f = encoder.config, flow.config
+    sizes = {"system2_parameters": _parameters(encoder) + _parameters(flow.context),
+             "system1_parameters": _parameters(flow) - _parameters(flow.context)}
+    return Manifest(
+        id=f"{recipe.task}-flow-{digest}",
+        family="flow",
+        tasks=(recipe.task,),
+        robot=robot.name,
+        joints=robot.joint_names,
+        units="rad",
+        cameras=robot.camera_names,
+        image_height=e.image_height,
+        image_width=e.image_width,
+        max_tokens=e.max_tokens,
+        words=words_of(recipe.corpus),
+        horizon=f.horizon,
+        dt_s=recipe.dt_s,
+        prefix=f.prefix,
+        flow_steps=f.steps,
+        context_shape=f.context_shape,
+        infer_every=1,
+        normalisation=Normalisation(
+            state_mean=tuple(flow.state_mean.tolist()),
+            state_std=tuple(flow.state_std.tolist()),
+            action_std=tuple(flow.action_std.tolist()),
+        ),
+        training=recipe.training | sizes | {"parity_max_abs": parity},
+    )
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
