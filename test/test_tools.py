@@ -37,9 +37,9 @@ def test_a_python_of_another_version_is_named_with_the_way_out(wrong_python):
 def test_a_missing_program_names_its_apt_package(tmp_path):
     result = run("check_system.sh", tmp_path / "no-python")
     assert result.returncode == 1
-    assert "(apt package: python3)" in result.stderr
-    assert "sudo apt-get install python3" in result.stderr
-    assert run("check_system.sh", "--packages", tmp_path / "no-python").stdout == "python3\n"
+    assert "(apt package: python3-venv python3-dev)" in result.stderr
+    assert "sudo apt-get install python3-venv python3-dev" in result.stderr
+    assert run("check_system.sh", "--packages", tmp_path / "no-python").stdout == "python3-venv\npython3-dev\n"
 
 
 def test_ros_comes_from_wheels_unless_jazzy_is_sourced():

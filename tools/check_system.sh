@@ -4,14 +4,14 @@
 # --packages prints the names of those packages instead, one a line.
 set -uo pipefail
 if [ "${1:-}" = --packages ]; then
-  "$0" "${2:-python3}" 2>&1 >/dev/null | sed -n 's/.*(apt package: \(.*\))$/\1/p'
+  "$0" "${2:-python3}" 2>&1 >/dev/null | sed -n 's/.*(apt package: \(.*\))$/\1/p' | tr ' ' '\n'
   exit 0
 fi
 python=${1:-python3}
 missing=0
 packages=()
 
-lack() { # lack <what is missing> <apt package>
+lack() { # lack <what is missing> <apt packages>
   echo "missing: $1 (apt package: $2)" >&2
   packages+=("$2")
   missing=1
@@ -29,7 +29,7 @@ command_or_lack make make
 command_or_lack cmake cmake
 
 if ! version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
-  lack "a working '$python'" "python3"
+  lack "a working '$python'" "python3-venv python3-dev"
 else
   case $version in
     3.11 | 3.12) ;;
