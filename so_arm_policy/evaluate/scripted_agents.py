@@ -1,11 +1,13 @@
 """Agents that were not learned. They are privileged: they take the places of the cubes from the scene itself."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
+from so_arm_policy.control.hold import Hold
 from so_arm_policy.control.ik import ArmIk
+from so_arm_policy.control.pid import JointPid, PidConfig
+from so_arm_policy.control.source import Source
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import JointSample, Proposal
@@ -13,20 +15,6 @@ from so_arm_policy.evaluate.rollout import AgentReport, Moment
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.expert import ReachGoal, advance, reach_goal
 from so_arm_policy.sim.tasks.task import Episode, Task
-
-
-class Source(Protocol):
-    """A hand-crafted source as an agent needs it."""
-
-    name: str
-
-    def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:
-        """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`, or None."""
-        ...
-
-    def reset(self) -> None:
-        """Forget all motion."""
-        ...
 
 
 class SourceAgent:
@@ -101,6 +89,17 @@ def expert_agent(task: Task, robot: RobotConfig) -> SourceAgent:
     """Return the scripted expert; it does what the instruction says."""
     source, goal = ExpertSource(), GoalFinder(task, robot)
     return SourceAgent(source, robot, lambda episode: source.set_goal(goal(episode)))
+
+
+def pid_agent(task: Task, robot: RobotConfig) -> SourceAgent:
+    """Return the joint-space PID, sent straight to the pose at the cube."""
+    source, goal = JointPid(PidConfig(), robot), GoalFinder(task, robot)
+    return SourceAgent(source, robot, lambda episode: source.set_goal(goal(episode).touch))
+
+
+def hold_agent(task: Task, robot: RobotConfig) -> SourceAgent:  # noqa: ARG001
+    """Return what stays where it is: the floor of every comparison."""
+    return SourceAgent(Hold(), robot, lambda episode: None)
 
 
 class GoalFinder:

@@ -17,6 +17,8 @@ from so_arm_policy.policy.graphs import ORT_ERRORS
 # Clocks of one machine, read by different processes: this much ahead is no fault.
 FUTURE_NS = 20_000_000
 MAX_SAMPLE_AGE_NS = 200_000_000
+# How far a motion may be from an arm that does not follow it: less than what the supervisor lets in after a hold.
+RESTART_RAD = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +97,12 @@ class System1:
     def request(self, now_ns: int, sample: JointSample, context: Context, following: bool = True) -> ActRequest:
         """Return the inference to do next, seen from ROS time `now_ns`.
 
-        following: whether the arm does what `command` says. While the supervisor holds the arm it does not: the motion
-        under way is forgotten, so that the next one starts where the arm is.
+        following: whether the arm does what `command` says. While the supervisor holds the arm it does not: then a
+        motion that has left the arm behind is forgotten soon, so that the next one starts where the arm is.
         Raises InputError when the context is another bundle's, too old or from the future, or the joints are unusable.
         """
         self._check_sample(now_ns, sample)
         self._check_context(now_ns, context)
-        if not following:
-            self._forget()
         request = ActRequest(
             sequence=self._sequence,
             observation_stamp_ns=sample.stamp_ns,
@@ -110,7 +110,7 @@ class System1:
             keys_values=context.keys_values,
             state=sample.q.astype(np.float32),
             noise=self._noise,
-            prefix=self._prefix(sample),
+            prefix=self._prefix(sample, self._max_divergence_rad if following else RESTART_RAD),
         )
         self._sequence += 1
         return request
@@ -152,13 +152,13 @@ class System1:
         self._buffer.clear()
         self._oldest_accepted = self._sequence
 
-    def _prefix(self, sample: JointSample) -> npt.NDArray[np.float32]:
+    def _prefix(self, sample: JointSample, divergence_rad: float) -> npt.NDArray[np.float32]:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
         chunk = self._buffer.chunk
         if chunk is not None and sample.stamp_ns <= chunk.end_ns:
             times = np.minimum(sample.stamp_ns + self._offsets_ns, chunk.end_ns)
             committed = [self._buffer.sample(int(time_ns))[0] for time_ns in times]
-            if np.abs(committed[0] - sample.q).max() <= self._max_divergence_rad:
+            if np.abs(committed[0] - sample.q).max() <= divergence_rad:
                 return np.array(committed, dtype=np.float32)
             self._forget()
         return np.repeat(sample.q[None].astype(np.float32), self._manifest.prefix, axis=0)

@@ -91,16 +91,26 @@ def test_an_arm_held_elsewhere_starts_again_from_where_it_is(system1: System1, r
     assert system1.command(now)[0] == pytest.approx(elsewhere, abs=1e-6)
 
 
-def test_while_the_arm_does_not_follow_every_chunk_starts_where_it_is(system1: System1, robot: RobotConfig) -> None:
+def test_while_the_arm_does_not_follow_a_motion_that_left_it_starts_anew(system1: System1, robot: RobotConfig) -> None:
     assert follow(system1, NS, robot.home)
     late = system1.infer(system1.request(NS, sample_at(NS, robot.home), context_at(NS)))
     now = NS + 30 * TICK
-    held = robot.home + 0.05
+    held = robot.home - 0.09
+    assert (system1.request(now, sample_at(now, held), context_at(now)).prefix > held.astype(np.float32)).all()
     request = system1.request(now, sample_at(now, held), context_at(now), following=False)
     assert (request.prefix == held.astype(np.float32)).all()
     assert not system1.accept(late, now)
     assert system1.accept(system1.infer(request), now)
     assert system1.command(now)[0] == pytest.approx(held, abs=1e-6)
+
+
+def test_while_the_arm_does_not_follow_a_motion_beside_it_stays(system1: System1, robot: RobotConfig) -> None:
+    """Else a slow inference would never get its word in: forgotten before it is heard."""
+    assert follow(system1, NS, robot.home)
+    now = NS + 2 * TICK
+    command = system1.command(now)[0]
+    system1.request(now, sample_at(now, robot.home), context_at(now), following=False)
+    assert (system1.command(now)[0] == command).all()
 
 
 @settings(deadline=None, max_examples=30)

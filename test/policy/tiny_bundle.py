@@ -1,5 +1,6 @@
 """A policy bundle small enough to make in a test, whose two real ONNX graphs compute something a test can check."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from so_arm_policy.policy.manifest import Manifest, Normalisation
 from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 
 CORPUS = ("touch the red cube", "touch the green cube", "touch the blue cube")
+REACH_CORPUS = (*CORPUS, "reach for the yellow cube", "go to the yellow cube")
 STEP = np.float32(0.01)
 ONNX_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64}
 
@@ -125,13 +127,13 @@ def system1_model(manifest: Manifest, spec: GraphSpec | None = None) -> onnx.Mod
     return _model("system1", nodes, constants, spec, {})
 
 
-def write_tiny_bundle(folder: Path, robot: RobotConfig, **changes: object) -> Manifest:
-    """Write a complete bundle for `robot` into `folder`. Returns its manifest."""
+def write_tiny_bundle(folder: Path, robot: RobotConfig, corpus: Sequence[str] = CORPUS, **changes: object) -> Manifest:
+    """Write a complete bundle for `robot` into `folder`; `changes` replace entries. Returns its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = tiny_manifest(robot, **changes)
+    manifest = tiny_manifest(robot, **{"words": words_of(corpus), **changes})
     onnx.save(system2_model(manifest), folder / "system2.onnx")
     onnx.save(system1_model(manifest), folder / "system1.onnx")
-    train_tokenizer(CORPUS, folder / TOKENIZER)
+    train_tokenizer(corpus, folder / TOKENIZER)
     Tokenizer(folder / TOKENIZER, manifest.words, manifest.max_tokens)
     return finish(folder, manifest)
 
