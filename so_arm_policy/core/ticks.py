@@ -22,28 +22,29 @@ class Tick:
 
 
 class Histogram:
-    """Counts of durations in bins of 10 us, so that percentiles of hours cost no memory. One thread adds, any may read."""
+    """Counts durations in bins of 10 us: percentiles of hours cost no memory. One thread adds, any may read."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._bins = [0] * BINS
+        self._bins: dict[int, int] = {}
         self.count = 0
         self.max_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Count one duration; a negative one counts as zero."""
-        self._bins[min(max(duration_ns, 0) // BIN_NS, BINS - 1)] += 1
+        place = min(max(duration_ns, 0) // BIN_NS, BINS - 1)
+        self._bins[place] = self._bins.get(place, 0) + 1
         self.count += 1
         if duration_ns > self.max_ns:
             self.max_ns = duration_ns
 
     def percentile_ms(self, percent: float) -> float:
-        """Return the upper edge of the bin that holds `percent` of all, in ms; nan when empty. Never above the maximum."""
+        """Return the upper edge of the bin that holds `percent` of all, at most the maximum, in ms; nan when empty."""
         return percentile_ms(self.sparse(), percent, self.max_ns)
 
     def sparse(self) -> dict[int, int]:
         """Return bin number -> count for the bins in use; bin i holds durations from i * 10 us."""
-        return {i: n for i, n in enumerate(self._bins) if n}
+        return dict(self._bins)
 
 
 def percentile_ms(bins: Mapping[int, int], percent: float, max_ns: int | None = None) -> float:
@@ -139,14 +140,15 @@ class TickLoop:
     def report(self) -> TickReport:
         """Return the counts and percentiles since the start; any thread may call this."""
         seconds = (self._last_ns - self._began_ns) / NS
+        late, worked = self.lateness, self.work_time
         return TickReport(
             ticks=self.ticks,
             missed=self.missed,
             rate_hz=self.ticks / seconds if seconds > 0 else 0.0,
-            p50_ms=self.lateness.percentile_ms(50),
-            p99_ms=self.lateness.percentile_ms(99),
-            p999_ms=self.lateness.percentile_ms(99.9),
-            max_ms=self.lateness.max_ns / 1e6,
-            work_p50_ms=self.work_time.percentile_ms(50),
-            work_p99_ms=self.work_time.percentile_ms(99),
+            p50_ms=late.percentile_ms(50),
+            p99_ms=late.percentile_ms(99),
+            p999_ms=late.percentile_ms(99.9),
+            max_ms=late.max_ns / 1e6,
+            work_p50_ms=worked.percentile_ms(50),
+            work_p99_ms=worked.percentile_ms(99),
         )

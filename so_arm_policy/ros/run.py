@@ -1,0 +1,101 @@
+"""From a node class to a process: start, run until a signal, end cleanly, and say how it went by the exit code."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.ros.node import StackNode
+
+try:
+    from rclpy.experimental import EventsExecutor
+except ImportError:  # distributions before Jazzy's 7.1.4
+    EventsExecutor = None
+
+OK, FAILED, UNUSABLE = 0, 1, 2
+PARENT_VARIABLE = "SO_ARM_PARENT_PID"  # a node that `so-arm up` started ends when that is gone
+WATCH_S = 0.5
+
+
+class _Runner:
+    """One node in its process."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.exit_code = OK
+        self._never: Future[None] = Future()
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stop.set()
+
+    def on_thread_error(self, error: threading.ExceptHookArgs) -> None:
+        """A thread of the node died: say why and end."""
+        if isinstance(error.exc_value, SoArmError):
+            get_logger("so_arm_policy").fatal(str(error.exc_value))
+            self.exit_code = UNUSABLE
+        else:
+            traceback.print_exception(error.exc_type, error.exc_value, error.exc_traceback)
+            self.exit_code = FAILED
+        self.stop.set()
+
+    def spin(self, executor: Any) -> None:
+        # Not EventsExecutor.spin(): its wait without end is a busy loop that runs nothing in the Jazzy wheels, and
+        # spin_once() returns to Python after every callback. With a time limit, this waits and wakes as it should.
+        while not self._never.done():
+            executor.spin_until_future_complete(self._never, timeout_sec=1.0)
+
+    def wait(self) -> None:
+        parent = int(os.environ.get(PARENT_VARIABLE, "0"))
+        while not self.stop.wait(WATCH_S):
+            if parent and os.getppid() != parent:
+                return
+
+    def run(self, make: Callable[[], StackNode[Any]]) -> None:
+        node = make()
+        executor = SingleThreadedExecutor() if EventsExecutor is None else EventsExecutor()
+        executor.add_node(node)
+        spinning = threading.Thread(target=self.spin, args=(executor,), name="executor", daemon=True)
+        try:
+            node.start()
+            spinning.start()
+            self.wait()
+        finally:
+            node.stop()
+            self._never.set_result(None)
+            executor.wake()
+            if spinning.ident is not None:
+                spinning.join(timeout=5.0)
+            executor.shutdown(timeout_sec=1.0)
+            node.destroy_node()
+
+
+def run_node(make: Callable[[], StackNode[Any]]) -> int:
+    """Run one node until SIGINT or SIGTERM.
+
+    Returns the exit code: 0 after a signal, 1 when the node broke, 2 when its parameters, bundle or device cannot be
+    used (starting it again would not help).
+    """
+    runner = _Runner()
+    threading.excepthook = runner.on_thread_error
+    signal.signal(signal.SIGINT, runner.on_signal)
+    signal.signal(signal.SIGTERM, runner.on_signal)
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        runner.run(make)
+    except SoArmError as error:
+        get_logger("so_arm_policy").fatal(str(error))
+        return UNUSABLE
+    finally:
+        rclpy.try_shutdown()
+    return runner.exit_code

@@ -1,0 +1,53 @@
+"""The shell of every hand-crafted source: on each tick, what it wants goes out as a proposal."""
+
+from typing import TypeVar
+
+from so_arm_policy.control.source import Source
+from so_arm_policy.core.ticks import Tick
+from so_arm_policy.core.timegrid import NS
+from so_arm_policy.core.values import Proposal
+from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.node import age_ms
+from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+
+STALE_NS = NS // 5
+
+C = TypeVar("C", bound=TickNodeConfig)
+
+
+class SourceNode(TickNode[C]):
+    """Publishes proposal/<source> while there are joint states to follow from."""
+
+    def __init__(self, name: str, config_type: type[C]) -> None:
+        """`source` must be set by the sub-class before `start`."""
+        super().__init__(name, config_type)
+        self.source: Source
+        self._sequence = 0
+        self._proposals = self.speak(topics.proposal(name))
+        self.listen(topics.JOINT_STATES, self.on_joint_states)
+
+    def tick(self, tick: Tick) -> None:
+        """Ask the source and publish what it wants; after a silence of the joints it begins anew."""
+        sample, now_ns = self.sample, self.now_ns()
+        if sample is None:
+            return
+        if tick.now_ns - sample.received_ns > STALE_NS:
+            self.report("joint_states", f"joint_states: got none for {age_ms(tick.now_ns, sample.received_ns):.0f} ms")
+            self.source.reset()
+            return
+        wanted = self.source.command(now_ns, sample)
+        if wanted is None:
+            return
+        proposal = Proposal(
+            source=self.source.name,
+            sequence=self._sequence,
+            stamp_ns=now_ns,
+            observation_stamp_ns=sample.stamp_ns,
+            received_ns=tick.now_ns,
+            joint_names=self.robot.joint_names,
+            q=wanted[0],
+            dq=wanted[1],
+        )
+        self._sequence += 1
+        self._proposals.publish(convert.joint_command(proposal))
+        self.counts["proposals"] += 1

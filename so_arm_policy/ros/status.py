@@ -1,0 +1,49 @@
+"""When and how the supervisor's verdicts become SafetyStatus messages."""
+
+from rclpy.publisher import Publisher
+
+from so_arm_policy.msg import SafetyStatus
+from so_arm_policy.ros import convert
+from so_arm_policy.safety.supervisor import Supervisor
+from so_arm_policy.safety.values import Verdict
+
+PERIOD_TICKS = 12
+QUIET_TICKS = 4  # verdicts that alternate from tick to tick are not worth a message each; a change of mode always is
+
+
+class StatusWriter:
+    """Publishes a status ten times a second, and at once when something changes."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        """publisher: of safety/status."""
+        self._publisher = publisher
+        self._since = PERIOD_TICKS
+        self._mode: tuple[int, str] | None = None
+        self._reason = ""
+
+    def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int) -> None:
+        """Look at the verdict of one tick."""
+        self._since += 1
+        mode = (int(verdict.mode), supervisor.source)
+        changed = mode != self._mode or (verdict.code != self._reason and self._since > QUIET_TICKS)
+        if changed or self._since >= PERIOD_TICKS:
+            self._since, self._mode, self._reason = 0, mode, verdict.code
+            self._publisher.publish(status_msg(supervisor, verdict, now_ns))
+
+
+def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int) -> SafetyStatus:
+    """Return the status after `verdict`; begins a new period of the worst margin."""
+    counts = {code: n for code, n in supervisor.counts.items() if n}
+    msg = SafetyStatus(
+        state=int(verdict.mode),
+        source=supervisor.source,
+        verdict=verdict.action.value,
+        reason_code=verdict.code,
+        reason_text=verdict.text,
+        rules=list(counts),
+        counts=list(counts.values()),
+        passed=supervisor.passed,
+        worst_margin=supervisor.take_worst_margin(),
+    )
+    msg.header.stamp = convert.time_msg(now_ns)
+    return msg

@@ -1,0 +1,74 @@
+"""Every topic and service of the stack in one table: relative name, type, quality of service."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from so_arm_policy.msg import ActionChunk, JointCommand, SafetyStatus, SceneContext, SimState
+from so_arm_policy.srv import SelectSource
+
+
+def _newest(reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability, durability=durability)
+
+
+SENSOR = qos_profile_sensor_data
+BEST_EFFORT = _newest(ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = _newest(ReliabilityPolicy.RELIABLE)
+LATCHED = _newest(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+DEFAULT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic: name (relative unless it begins with a slash), message type, quality of service of both ends."""
+
+    name: str
+    type: Any
+    qos: QoSProfile
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service: name and type."""
+
+    name: str
+    type: Any
+
+
+JOINT_STATES = Topic("joint_states", JointState, SENSOR)
+JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE)
+INSTRUCTION = Topic("instruction", String, LATCHED)
+CONTEXT = Topic("system2/context", SceneContext, RELIABLE)
+CHUNK = Topic("system1/chunk", ActionChunk, BEST_EFFORT)
+SAFETY_STATUS = Topic("safety/status", SafetyStatus, LATCHED)
+PID_GOAL = Topic("pid/goal", JointState, LATCHED)
+SIM_STATE = Topic("sim/state", SimState, BEST_EFFORT)
+SIM_TASK = Topic("sim/task", DiagnosticStatus, DEFAULT)
+DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, DEFAULT)
+CLOCK = Topic("/clock", Clock, DEFAULT)
+
+ESTOP = Service("safety/estop", Trigger)
+RESET = Service("safety/reset", Trigger)
+SELECT = Service("safety/select", SelectSource)
+
+
+def proposal(source: str) -> Topic:
+    """Where `source` says what it wants."""
+    return Topic(f"proposal/{source}", JointCommand, BEST_EFFORT)
+
+
+def image(camera: str) -> Topic:
+    """Pictures of `camera`, rgb8."""
+    return Topic(f"{camera}/image_raw", Image, SENSOR)
+
+
+def camera_info(camera: str) -> Topic:
+    """Calibration of `camera`, one for each picture."""
+    return Topic(f"{camera}/camera_info", CameraInfo, SENSOR)
