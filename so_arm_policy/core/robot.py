@@ -165,7 +165,7 @@ class RobotConfig:
             found[ours] = value
         missing = [n for n in self.joint_names if n not in found]
         if missing:
-            raise InputError(f"{what}: joint {missing} missing in {list(names)}")
+            raise InputError(f"{what}: got joints {list(names)}, expected {missing} too")
         ordered = np.array([found[n] for n in self.joint_names], dtype=np.float64)
         bad = [n for n, v in zip(self.joint_names, ordered, strict=True) if not math.isfinite(v)]
         if bad:

@@ -67,7 +67,7 @@ class Case:
     name: str
     proposal: Proposal
 
-    @cached_property
+    @property
     def fresh(self) -> bool:
         """Whether this proposal arrived since the last one that was accepted."""
         heard = self.state.heard
@@ -78,7 +78,7 @@ class Case:
             or heard.stamp_ns != self.proposal.stamp_ns
         )
 
-    @cached_property
+    @property
     def joined(self) -> bool:
         """Whether the source acted in the previous tick."""
         return self.state.mode in (Mode.ACTIVE, Mode.FALLBACK)
@@ -88,7 +88,7 @@ class Case:
         """Proposed positions in the robot's order, (n,) rad; bit-identical to what arrived. Raises InputError."""
         return _ordered(self.setup.robot, self.proposal.joint_names, self.proposal.q, "position")
 
-    @cached_property
+    @property
     def dq(self) -> FloatArray | None:
         """Proposed velocities in the robot's order, (n,) rad/s. Raises InputError."""
         dq = self.proposal.dq
@@ -99,5 +99,6 @@ class Case:
 
 def _ordered(robot: RobotConfig, names: tuple[str, ...], values: FloatArray, what: str) -> FloatArray:
     if names == robot.joint_names and values.shape == (len(names),) and bool(np.isfinite(values).all()):
-        return values
+        # A copy: what becomes the command must not change when the sender writes to its array again.
+        return np.array(values, dtype=np.float64)
     return robot.order(names, values, what)  # type: ignore[arg-type]

@@ -71,7 +71,8 @@ def brake(limits: Limits, output: FloatArray, step: FloatArray) -> tuple[FloatAr
     if not step.any():
         return output, step
     box = _box(limits, output, step)
-    return np.minimum(np.maximum(output + box.brake, box.lower), box.upper), box.brake
+    slower = np.where(np.abs(box.brake) > ROUNDING, box.brake, 0.0)
+    return np.minimum(np.maximum(output + slower, box.lower), box.upper), slower
 
 
 def shortened(step: FloatArray, most: FloatArray) -> FloatArray:
@@ -79,20 +80,16 @@ def shortened(step: FloatArray, most: FloatArray) -> FloatArray:
     return step * float((most / np.maximum(np.abs(step), most)).min())
 
 
-def _envelope(limits: Limits, room: FloatArray) -> FloatArray:
-    return room * _closing(limits, room)
-
-
-def _closing(limits: Limits, room: FloatArray) -> FloatArray:
-    """Share of `room` that may be moved now: u / room with u + u^2 / (2 A) = room, without cancellation."""
-    a = limits.acceleration_step
-    return 2.0 * a / (a + np.sqrt(limits.acceleration_step_squared + 2.0 * a * room))
+def _stopping(a: FloatArray, room: FloatArray) -> FloatArray:
+    """Return u / room for the largest move u that leaves enough room to stop: u + u^2 / (2 a) = room."""
+    return 2.0 * a / (a + np.sqrt(a * (a + 2.0 * room)))
 
 
 def _box(limits: Limits, output: FloatArray, step: FloatArray) -> Box:
     lower, upper = np.minimum(limits.lower, output), np.maximum(limits.upper, output)
-    envelope_low, envelope_high = -_envelope(limits, output - lower), _envelope(limits, upper - output)
     a, v = limits.acceleration_step, limits.velocity_step
+    below, above = output - lower, upper - output
+    envelope_low, envelope_high = -below * _stopping(a, below), above * _stopping(a, above)
     low = np.maximum(np.maximum(envelope_low, -v), step - a)
     high = np.minimum(np.minimum(envelope_high, v), step + a)
     hardest = step - np.minimum(np.maximum(step, -a), a)
@@ -114,12 +111,9 @@ def _box(limits: Limits, output: FloatArray, step: FloatArray) -> Box:
 
 def _follow(limits: Limits, output: FloatArray, before: FloatArray | None, target: FloatArray) -> FloatArray:
     """Return the move that keeps up with the target and closes the distance to it; all joints scaled together."""
-    if before is None:
-        behind = target - output
-        return behind * float(_closing(limits, np.abs(behind)).min())
-    feed = shortened(target - before, limits.velocity_step)
-    behind = before - output
-    return feed + behind * float(_closing(limits, np.abs(behind)).min())
+    behind = target - output if before is None else before - output
+    close = behind * float(_stopping(limits.closing_step, np.abs(behind)).min())
+    return close if before is None else close + shortened(target - before, limits.velocity_step)
 
 
 def _scaled(box: Box, wanted: FloatArray) -> FloatArray:

@@ -8,13 +8,17 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.safety.config import SupervisorConfig
 
+# A clamped command catches up with its source at half of the acceleration limit, so that it arrives slowly.
+CLOSING_SHARE = 0.5
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Limits:
     """Arrays of shape (n,) in the robot's joint order.
 
     lower, upper: rad. velocity_step: v dt, rad, the largest move in one tick. acceleration_step: a dt^2, rad, the
-    largest change of that move from one tick to the next. half_range: (upper - lower) / 2, rad.
+    largest change of that move from one tick to the next; closing_step: the part of it spent on catching up with a
+    clamped source. half_range: (upper - lower) / 2, rad.
     """
 
     names: tuple[str, ...]
@@ -23,7 +27,7 @@ class Limits:
     upper: FloatArray
     velocity_step: FloatArray
     acceleration_step: FloatArray
-    acceleration_step_squared: FloatArray
+    closing_step: FloatArray
     half_range: FloatArray
     zeros: FloatArray
 
@@ -45,7 +49,7 @@ class Limits:
             upper=vector(robot.upper - config.position_margin_rad),
             velocity_step=vector(robot.velocity * config.velocity_scale * dt),
             acceleration_step=vector(acceleration_step),
-            acceleration_step_squared=vector(acceleration_step**2),
+            closing_step=vector(acceleration_step * CLOSING_SHARE),
             half_range=vector(half_range),
             zeros=vector([0.0] * len(robot.joints)),
         )

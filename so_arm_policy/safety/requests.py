@@ -70,7 +70,8 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
     else:
         mode = Mode.HOLD
         if sample is not None and bool((np.abs(sample.q - output) > setup.config.continuity_rad).any()):
-            output = sample.q
+            output = sample.q.copy()
+            output.setflags(write=False)
     return replace(
         state,
         mode=mode,

@@ -23,14 +23,16 @@ def check_tick(tick: Tick) -> Finding | None:
 def check_proposal(case: Case) -> Finding | None:
     """Refuse wrong lengths, wrong, missing or double names, and values that are not finite."""
     proposal, n = case.proposal, len(case.setup.robot.joints)
-    lengths = [np.shape(proposal.q), *([] if proposal.dq is None or len(proposal.dq) == 0 else [np.shape(proposal.dq)])]
-    if len(proposal.joint_names) != n or any(shape != (n,) for shape in lengths):
+    velocity = () if proposal.dq is None else proposal.dq
+    shapes = [np.shape(proposal.q), np.shape(velocity)]
+    if len(proposal.joint_names) != n or shapes[0] != (n,) or shapes[1] not in ((n,), (0,)):
         return Finding(
-            "schema.length", f"got {len(proposal.joint_names)} joint names and values of shape {lengths}, expected {n}"
+            "schema.length",
+            f"got {len(proposal.joint_names)} joint names, positions {shapes[0]}, velocities {shapes[1]}, expected {n}",
         )
-    for what, values in (("position", proposal.q), ("velocity", proposal.dq)):
-        if values is not None and not np.isfinite(values).all():
-            return Finding("schema.nonfinite", f"{what}: got {values.tolist()}, expected finite numbers")
+    for what, values in (("position", proposal.q), ("velocity", velocity)):
+        if not np.isfinite(values).all():
+            return Finding("schema.nonfinite", f"{what}: got {list(values)}, expected finite numbers")
     try:
         _ = case.q, case.dq
     except InputError as error:
