@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return its exit code. argv: what follows the program's name, by default this process's."""
+    """Run one sub-command and return its exit code. argv: what follows the program's name; None takes it from sys."""
     if argv is None:
         environment.prepare()
         argv = sys.argv[1:]
