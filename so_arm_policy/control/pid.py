@@ -15,21 +15,23 @@ from so_arm_policy.core.values import JointSample
 class PidConfig:
     """Gains and bounds, the same for every joint; the error is goal minus measured position.
 
-    kp: 1/s; ki: 1/s^2; kd: dimensionless, on the measured velocity, low-passed at derivative_cutoff_hz.
+    kp: 1/s; ki: 1/s^2 (the moving command integrates already, so a constant load leaves no error without it; ki is for
+    goals that move); kd: dimensionless, on the measured velocity, low-passed at derivative_cutoff_hz.
     deadband_rad: errors below it count as none. velocity_limit: rad/s. acceleration_limit: rad/s^2.
     back_calculation: 1/s, how fast a saturated output empties the integral. lead_rad: how far the command may be ahead
-    of the measured position, so that a blocked joint is not pushed ever harder.
+    of the measured position, so that a blocked joint is not pushed ever harder, and an arm that is held meanwhile can
+    be taken over again (below continuity_rad of the supervisor).
     """
 
     kp: float = 4.0
-    ki: float = 1.0
+    ki: float = 0.0
     kd: float = 0.05
     derivative_cutoff_hz: float = 15.0
     deadband_rad: float = 0.001
     velocity_limit: float = 1.0
     acceleration_limit: float = 8.0
     back_calculation: float = 8.0
-    lead_rad: float = 0.2
+    lead_rad: float = 0.12
 
     def __post_init__(self) -> None:
         """Refuse gains and bounds that are negative, endless or NaN. Raises ConfigError."""

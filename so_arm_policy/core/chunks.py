@@ -39,7 +39,8 @@ class ChunkBuffer:
     """The newest chunk, sampled at any time it covers.
 
     At a switch the output keeps its position and velocity; the difference to the new chunk fades over `blend_s`.
-    Targets already late at the switch are not moved to; they only shape the curve to the next one. Not thread-safe: one tick loop owns it.
+    Targets already late at the switch are not moved to; they only shape the curve to the next one.
+    Not thread-safe: one tick loop owns it.
     """
 
     def __init__(self, blend_s: float = 0.1) -> None:
