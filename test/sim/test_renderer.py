@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from so_arm_policy.core.errors import ConfigError, ShapeError
+from so_arm_policy.sim.model import overhead_pixel
+from so_arm_policy.sim.renderer import SceneRenderer
+from so_arm_policy.sim.scene import random_scene
+
+
+@pytest.fixture(scope="module")
+def renderer(robot):
+    renderer = SceneRenderer(robot)
+    yield renderer
+    renderer.close()
+
+
+def test_pictures_have_the_size_of_the_camera_and_repeat(robot, simulator, renderer):
+    scene = random_scene(2)
+    simulator.reset(scene)
+    for camera in robot.cameras:
+        picture = renderer.render(scene, simulator.qpos, camera.name)
+        assert picture.shape == (camera.height, camera.width, 3)
+        assert picture.dtype == np.uint8
+        assert picture.std() > 5.0
+        assert np.array_equal(picture, renderer.render(scene, simulator.qpos, camera.name))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cubes_appear_where_the_camera_geometry_says_in_their_colour(robot, simulator, renderer, seed):
+    scene = random_scene(seed)
+    simulator.reset(scene, robot.rest)
+    picture = renderer.render(scene, simulator.qpos, "overhead").astype(float)
+    for cube in scene.cubes:
+        u, v = overhead_pixel(robot.camera("overhead"), np.array([cube.x, cube.y, 0.02]))
+        r, g, b = picture[int(v * picture.shape[0]), int(u * picture.shape[1])]
+        seen = {"red": r > 1.6 * g, "green": g > 1.6 * r, "blue": b > 1.6 * r, "yellow": min(r, g) > 1.6 * b}
+        assert seen[cube.color], (cube.color, r, g, b)
+
+
+def test_unknown_camera_and_wrong_state_are_named(simulator, renderer):
+    with pytest.raises(ConfigError, match="got camera 'belly'"):
+        renderer.render(simulator.scene, simulator.qpos, "belly")
+    with pytest.raises(ShapeError, match="simulator state"):
+        renderer.render(simulator.scene, np.zeros(3), "overhead")
