@@ -1,0 +1,162 @@
+"""The stack as data: its nodes and their parameters. Launch files and `so-arm up` both start from here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.paths import find_shipped
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.robot.description import load_robot
+
+PACKAGE = "so_arm_policy"
+ROBOTS = ("sim", "mock", "feetech")
+SOURCES = ("system1", "pid", "hold")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+Value = str | int | float | bool
+
+# One thread for each numeric library: with more, the nodes of a small machine only wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+DRAWING = {**ONE_THREAD, "LP_NUM_THREADS": "0"}  # software OpenGL draws in the camera's own thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """What a person chooses.
+
+    robot: what stands for the arm: sim (MuJoCo), mock (follows commands exactly) or feetech (servo bus, not available
+    yet). description: the robot's description, a shipped name or a YAML file. bundle: the policy, a shipped name or a
+    folder. control_source: which source the supervisor lets act at first: system1 (the policy), pid or hold.
+    cameras: "sim" (drawn by the simulator), "none", or for each camera `name=opencv:SOURCE`, joined by commas, where
+    SOURCE is a device (/dev/video0), a video file or a folder of images. namespace: put before all relative names.
+    use_sim_time: robot time comes from the simulator on /clock. params_file: ROS parameters on top of all this.
+    task, seed: what the simulator draws and judges.
+    """
+
+    robot: str = "sim"
+    description: str = "so101"
+    bundle: str = "reach-flow"
+    control_source: str = "system1"
+    cameras: str = "sim"
+    namespace: str = ""
+    use_sim_time: bool = False
+    params_file: str = ""
+    log_level: str = "info"
+    task: str = "reach"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no stack can be made of. Raises ConfigError."""
+        for name, allowed in (("robot", ROBOTS), ("control_source", SOURCES), ("log_level", LOG_LEVELS)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected one of {list(allowed)}")
+        if self.robot == "feetech":
+            raise ConfigError("robot: got 'feetech', whose driver is not available yet, expected 'sim' or 'mock'")
+        if self.use_sim_time and self.robot != "sim":
+            raise ConfigError(
+                f"use_sim_time: got true with robot {self.robot!r}, expected robot 'sim', which is the clock"
+            )
+        if self.params_file and not Path(self.params_file).is_file():
+            raise ConfigError(f"params_file: got {self.params_file!r}, expected a YAML file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSpec:
+    """One node: its name, the executable of this package that it is, and what it is given."""
+
+    name: str
+    executable: str
+    parameters: Mapping[str, Value]
+    remappings: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    env: Mapping[str, str] = field(default_factory=lambda: dict(ONE_THREAD))
+    params_file: str = ""
+    log_level: str = "info"
+
+    def ros_arguments(self) -> list[str]:
+        """Return the command-line arguments that give a process all of this."""
+        arguments = ["--ros-args", "-r", f"__node:={self.name}"]
+        if self.namespace:
+            arguments += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
+        for before, after in self.remappings.items():
+            arguments += ["-r", f"{before}:={after}"]
+        for name, value in self.parameters.items():
+            arguments += ["-p", f"{name}:={yaml_value(value)}"]
+        if self.params_file:
+            arguments += ["--params-file", self.params_file]
+        return [*arguments, "--log-level", self.log_level]
+
+
+def yaml_value(value: Value) -> str:
+    """Return a parameter value as the YAML that the ROS command line reads; text stays text, whatever it looks like."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)
+
+
+def stack(options: StackOptions) -> list[NodeSpec]:
+    """Return the nodes, in the order in which they are started. Raises ConfigError."""
+    robot = load_robot(options.description)
+    specs = [_robot_node(options)]
+    specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
+    if options.control_source == "system1":
+        bundle = os.path.abspath(find_shipped("bundles", options.bundle))
+        specs.append(_node(options, "system2", "system2", {"bundle": bundle}))
+        specs.append(_node(options, "system1", "system1", {"bundle": bundle}))
+    else:
+        specs.append(_node(options, options.control_source, options.control_source, {}))
+    specs.append(_node(options, "safety_supervisor", "safety_supervisor", {"source": options.control_source}))
+    return specs
+
+
+def _robot_node(options: StackOptions) -> NodeSpec:
+    if options.robot == "mock":
+        return _node(options, "mock_robot", "mock_robot", {})
+    given: dict[str, Value] = {"task": options.task, "seed": options.seed, "publish_clock": options.use_sim_time}
+    spec = _node(options, "simulator", "simulator", given)
+    # The clock's source cannot wait for its own clock.
+    return NodeSpec(**{**vars(spec), "parameters": {**spec.parameters, "use_sim_time": False}})
+
+
+def _node(
+    options: StackOptions, name: str, executable: str, given: Mapping[str, Value], env: Mapping[str, str] = ONE_THREAD
+) -> NodeSpec:
+    return NodeSpec(
+        name=name,
+        executable=executable,
+        parameters={"robot": options.description, "use_sim_time": options.use_sim_time, **given},
+        namespace=options.namespace,
+        env=dict(env),
+        params_file=options.params_file,
+        log_level=options.log_level,
+    )
+
+
+def _cameras(options: StackOptions, robot: RobotConfig) -> list[tuple[str, dict[str, Value]]]:
+    """Return the parameters of each camera's node, by the camera's name."""
+    if options.cameras == "none":
+        return []
+    if options.cameras == "sim":
+        if options.robot != "sim":
+            raise ConfigError(f"cameras: got 'sim' with robot {options.robot!r}, expected 'none' or NAME=opencv:SOURCE")
+        return [(name, {"camera": name, "source": "sim"}) for name in robot.camera_names]
+    cameras: list[tuple[str, dict[str, Value]]] = []
+    for part in options.cameras.split(","):
+        name, _, source = part.strip().partition("=")
+        kind, _, device = source.partition(":")
+        if kind == "opencv" and device:
+            given: dict[str, Value] = {"camera": name, "source": "opencv", "device": device}
+        elif source == "sim" and options.robot == "sim":
+            given = {"camera": name, "source": "sim"}
+        else:
+            raise ConfigError(
+                f"cameras: got {part!r}, expected e.g. overhead=opencv:/dev/video0 (or NAME=sim in simulation)"
+            )
+        if name in [known for known, _ in cameras]:
+            raise ConfigError(f"cameras: got {name!r} twice, expected each camera once")
+        robot.camera(name)
+        cameras.append((name, given))
+    return cameras

@@ -1,0 +1,168 @@
+"""System 1 as a node: a command on every tick, from chunks that a worker infers beside the tick."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+from so_arm_policy.core.errors import BundleError, ChunkExpired, InputError
+from so_arm_policy.core.latest import Latest
+from so_arm_policy.core.paths import find_shipped
+from so_arm_policy.core.ticks import Histogram, Tick
+from so_arm_policy.core.values import Chunk, Context, Proposal
+from so_arm_policy.msg import SafetyStatus, SceneContext
+from so_arm_policy.policy.bundle import load_bundle
+from so_arm_policy.policy.system1 import ActRequest, System1
+from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.node import age_ms, percentiles
+from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.run import run_node
+from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+
+NAME = "system1"
+WAIT_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class System1Config(TickNodeConfig):
+    """Parameters of the system1 node."""
+
+    bundle: str = parameter("reach-flow", "policy bundle: a shipped name (bundles) or the path of a folder")
+    infer_every: int = parameter(0, "ticks between inferences; 0 takes what the bundle says", low=0, high=120)
+    seed: int = parameter(0, "seed of the noise that a chunk is made from", low=0, high=2**31 - 1)
+    blend_s: float = parameter(0.1, "time over which a switch between chunks fades", low=0.001, high=2.0)
+    max_context_age_s: float = parameter(2.0, "oldest picture that may be acted on", low=0.01, high=60.0)
+    threads: int = parameter(1, "threads of an inference", low=1, high=64)
+
+
+class System1Node(TickNode[System1Config]):
+    """Samples the newest chunk; asks for the next every few ticks. With nothing to go on it is silent and says why."""
+
+    def __init__(self) -> None:
+        """Raises ConfigError or BundleError."""
+        super().__init__(NAME, System1Config)
+        config = self.config
+        bundle = load_bundle(find_shipped("bundles", config.bundle), self.robot)
+        self._every = config.infer_every or bundle.manifest.infer_every
+        self._system1 = System1(
+            bundle,
+            self.robot,
+            config.seed,
+            blend_s=config.blend_s,
+            max_context_age_s=config.max_context_age_s,
+            threads=config.threads,
+        )
+        self._context: Context | None = None
+        self._following = True
+        self._requests: Latest[ActRequest] = Latest()
+        self._chunks: Latest[Chunk] = Latest()
+        self._busy = False
+        self._late = 0
+        self._due_tick = 0
+        self._sequence = 0
+        self._inference = Histogram()
+        self._proposals = self.speak(topics.proposal(NAME))
+        self._chunk_topic = self.speak(topics.CHUNK)
+        self.listen(topics.JOINT_STATES, self.on_joint_states)
+        self.listen(topics.CONTEXT, self._on_context)
+        self.listen(topics.SAFETY_STATUS, self._on_status)
+
+    def start(self) -> None:
+        """Begin inferences and ticks."""
+        self.spawn("inference", self._infer)
+        super().start()
+
+    def stop(self) -> None:
+        """End both."""
+        self._requests.close()
+        super().stop()
+
+    def tick(self, tick: Tick) -> None:
+        """Take in a finished chunk, ask for the next, propose."""
+        now_ns = self.now_ns()
+        chunk = self._chunks.take()
+        if chunk is not None:
+            self._system1.accept(chunk, now_ns)
+        if tick.index >= self._due_tick:
+            self._ask(tick, now_ns)
+        try:
+            q, dq = self._system1.command(now_ns)
+        except ChunkExpired as error:
+            self.report("silent", f"no proposal: {error}", self.get_logger().warning)
+            return
+        followed = self._system1.chunk
+        assert followed is not None
+        proposal = Proposal(
+            source=NAME,
+            sequence=self._sequence,
+            stamp_ns=now_ns,
+            observation_stamp_ns=min(followed.observation_stamp_ns, followed.context_stamp_ns),
+            received_ns=tick.now_ns,
+            joint_names=self.robot.joint_names,
+            q=q,
+            dq=dq,
+        )
+        self._sequence += 1
+        self._proposals.publish(convert.joint_command(proposal))
+        self.counts["proposals"] += 1
+
+    def facts(self) -> dict[str, object]:
+        """Return inference times, what was late, and how old the grounds are."""
+        now_ns, context, chunk = self.now_ns(), self._context, self._system1.chunk
+        return {
+            **super().facts(),
+            **percentiles("inference", self._inference),
+            "infer_every_ticks": self._every,
+            "inferences_late": self._late,
+            "chunks_dropped": self._system1.dropped,
+            "context_age_ms": age_ms(now_ns, context.stamp_ns if context else None),
+            "chunk_age_ms": age_ms(now_ns, chunk.observation_stamp_ns if chunk else None),
+        }
+
+    def _ask(self, tick: Tick, now_ns: int) -> None:
+        sample, context = self.sample, self._context
+        if sample is None or context is None:
+            return
+        if self._busy:
+            self._late += 1
+            return
+        try:
+            request = self._system1.request(now_ns, sample, context, self._following)
+        except InputError as error:
+            self.report("request", str(error))
+            return
+        self._busy = True
+        self._due_tick = tick.index + self._every
+        self._requests.put(request)
+
+    def _infer(self) -> None:
+        while not self.stopping.is_set():
+            request = self._requests.wait(WAIT_S)
+            if request is None:
+                continue
+            began_ns = time.monotonic_ns()
+            try:
+                chunk = self._system1.infer(request)
+            except BundleError as error:
+                self.report("inference", str(error))
+                self._busy = False
+                continue
+            self._inference.add(time.monotonic_ns() - began_ns)
+            self._chunks.put(chunk)
+            self._busy = False
+            self.counts["inferences"] += 1
+            self._chunk_topic.publish(convert.chunk_msg(chunk, self.robot, self.now_ns()))
+
+    def _on_context(self, msg: SceneContext) -> None:
+        self._context = convert.context(msg)
+
+    def _on_status(self, msg: SafetyStatus) -> None:
+        self._following = msg.state == SafetyStatus.ACTIVE and msg.source == NAME
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(System1Node)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""`so-arm up`: start the stack as processes and keep it running."""
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.ros.stack import LOG_LEVELS, ROBOTS, SOURCES, StackOptions, stack
+from so_arm_policy.ros.up import Stack
+
+POLL_S = 0.1
+COLORS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
+DEFAULTS = StackOptions()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options; their names are those of the launch files' arguments."""
+    parser.add_argument("--robot", choices=ROBOTS, default=DEFAULTS.robot, help="what stands for the arm")
+    parser.add_argument(
+        "--description", default=DEFAULTS.description, help="robot description: shipped name or YAML file"
+    )
+    parser.add_argument("--bundle", default=DEFAULTS.bundle, help="policy bundle: shipped name or folder")
+    parser.add_argument("--control-source", choices=SOURCES, default=DEFAULTS.control_source, help="who acts at first")
+    parser.add_argument(
+        "--cameras",
+        default=DEFAULTS.cameras,
+        help="sim, none, or NAME=opencv:SOURCE joined by commas; SOURCE: /dev/video0, a video file, a folder of images",
+    )
+    parser.add_argument("--namespace", default=DEFAULTS.namespace, help="put before all relative names")
+    parser.add_argument("--use-sim-time", action="store_true", help="take time from the simulator")
+    parser.add_argument("--params-file", default=DEFAULTS.params_file, help="ROS parameters on top (YAML)")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default=DEFAULTS.log_level, help="what nodes log")
+    parser.add_argument("--task", default=DEFAULTS.task, help="task that the simulator draws and judges")
+    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="seed of the simulator's scene")
+    parser.add_argument("--duration", type=float, default=0.0, help="stop after so many seconds; 0: run until Ctrl-C")
+    parser.add_argument("--no-restart", action="store_true", help="stop everything when a node dies")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal or the end of the duration.
+
+    Returns 0 when stopped on purpose and every node ended cleanly, 1 when a node kept dying or did not end cleanly,
+    2 when a node cannot run with what it was given.
+    """
+    if not 0.0 <= args.duration < float("inf"):
+        raise ConfigError(f"--duration: got {args.duration}, expected seconds, 0 or more")
+    options = StackOptions(**{f.name: getattr(args, f.name) for f in dataclasses.fields(StackOptions)})
+    specs = stack(options)
+    stop = threading.Event()
+    _on_signals(stop)
+    nodes = Stack(specs, _Printer([s.name for s in specs]), restart=not args.no_restart)
+    end_at = time.monotonic() + args.duration if args.duration else float("inf")
+    with nodes:
+        while nodes.poll() and time.monotonic() < end_at and not stop.wait(POLL_S):
+            pass
+        ended_before = {name: len(codes) for name, codes in nodes.exit_codes.items()}
+    return _exit_code(nodes, ended_before)
+
+
+def _exit_code(nodes: Stack, ended_before: dict[str, int]) -> int:
+    if nodes.failure:
+        return 2 if nodes.unusable else 1
+    unclean = {n: codes[-1] for n, codes in nodes.exit_codes.items() if any(codes[ended_before[n] :])}
+    restarts = {name: count for name, count in nodes.restarts.items() if count}
+    if restarts:
+        print(f"started again: {', '.join(f'{n} {c} times' for n, c in restarts.items())}")
+    if unclean:
+        print(f"did not end cleanly: {unclean}", file=sys.stderr)
+    return 1 if unclean else 0
+
+
+def _on_signals(stop: threading.Event) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+class _Printer:
+    """Prints lines with the name of their node before them, in its colour on a terminal."""
+
+    def __init__(self, names: list[str]) -> None:
+        width = max(map(len, names))
+        colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._lock = threading.Lock()
+        self._prefixes = {"up": f"{'up':{width}} | "}
+        for i, name in enumerate(names):
+            text = f"{name:{width}} | "
+            self._prefixes[name] = f"\033[{COLORS[i % len(COLORS)]}m{text}\033[0m" if colored else text
+
+    def __call__(self, name: str, line: str) -> None:
+        with self._lock:
+            print(self._prefixes[name] + line, flush=True)
