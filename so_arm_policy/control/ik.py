@@ -35,7 +35,9 @@ class ArmIk:
         self._limits = [mink.ConfigurationLimit(model)]
         self._gripper = names.index("gripper")
 
-    def solve(self, point: FloatArray, start: FloatArray, *, iterations: int = 60, tolerance_m: float = 1e-3) -> FloatArray:
+    def solve(
+        self, point: FloatArray, start: FloatArray, *, iterations: int = 60, tolerance_m: float = 1e-3
+    ) -> FloatArray:
         """Return q (n,) rad with the fingertip at `point` (3,) m in the arm's base frame, near `start` (n,) rad.
 
         The gripper's own joint and other arms keep their values of `start`. Raises InputError where no iteration

@@ -62,9 +62,7 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, keys_values: Tensor) -> Tensor:
         """x: (B, T, d); keys_values: (B, 2, h, S, c). Returns (B, T, d)."""
         q = split_heads(self.q(x), self.heads)
-        return self.out(
-            merge_heads(functional.scaled_dot_product_attention(q, keys_values[:, 0], keys_values[:, 1]))
-        )
+        return self.out(merge_heads(functional.scaled_dot_product_attention(q, keys_values[:, 0], keys_values[:, 1])))
 
 
 class FeedForward(nn.Module):

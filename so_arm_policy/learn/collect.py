@@ -65,7 +65,7 @@ def shard_path(folder: Path, index: int) -> Path:
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:
     first = config.first_seed + index * config.shard
     episodes = [_episode(config, seed) for seed in range(first, first + config.shard)]
-    arrays = {name: np.stack([e[name] for e in episodes]) for name in episodes[0]}
+    arrays: dict[str, Any] = {name: np.stack([e[name] for e in episodes]) for name in episodes[0]}
     path = shard_path(folder, index)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
@@ -140,7 +140,7 @@ def _random_start(stage: _Stage, goals: Sequence[ReachGoal], rng: np.random.Gene
     if kind < 0.3:
         pose = stage.robot.home + rng.normal(0.0, 0.05, len(stage.robot.joints))
     elif kind < 0.6:
-        goal = goals[rng.integers(len(goals))]
+        goal = goals[int(rng.integers(len(goals)))]
         pose = goal.hover + rng.random() * (goal.touch - goal.hover) + rng.normal(0.0, 0.02, len(stage.robot.joints))
     else:
         pose = _anywhere(stage, rng)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,14 @@ from so_arm_policy.sim.tasks.reach import PHRASES
 
 ROW_TICKS = 4
 FIELDS = ("images", "frame_rows", "q", "reference", "velocity", "hover", "touch", "cubes", "colors")
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Demonstrations:
     """All shards of a folder. E episodes, F pictured rows of T rows, K cubes, n joints."""
 
     def __init__(self, arrays: Arrays) -> None:
-        """arrays: FIELDS by name; images (E, F, cameras, H, W, 3), frame_rows (E, F), q (E, T, n), hover (E, K, n)..."""
+        """arrays: FIELDS by name; images (E, F, cameras, H, W, 3), frame_rows (E, F), q (E, T, n), hover (E, K, n)."""
         self.arrays = arrays
         self.episodes, self.rows = arrays["q"].shape[:2]
         self.frames = arrays["frame_rows"].shape[1]
@@ -77,7 +78,9 @@ class SceneBatches:
         cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
         self._patch = cell[..., 1] * grid[1] + cell[..., 0]
 
-    def at(self, episodes: npt.NDArray[np.int64], frames: npt.NDArray[np.int64], phrases: npt.NDArray[np.int64]) -> SceneBatch:
+    def at(
+        self, episodes: npt.NDArray[np.int64], frames: npt.NDArray[np.int64], phrases: npt.NDArray[np.int64]
+    ) -> SceneBatch:
         """Return the batch of (episode, frame) pairs (B,); phrases: (B, K), how each cube is asked for."""
         a, k = self._data.arrays, self._data.cubes
         state = a["q"][episodes, a["frame_rows"][episodes, frames]]

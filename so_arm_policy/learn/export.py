@@ -37,7 +37,7 @@ class System2Graph(nn.Module):
         self.encoder, self.flow = encoder, flow
 
     def forward(self, images: Tensor, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """images (C, H, W, 3) uint8, tokens (L,), state (n,). Returns keys_values, grounding (3,), attention (C, h, w)."""
+        """images (C, H, W, 3) uint8, tokens (L,), state (n,) to keys_values, grounding (3,), attention (C, h, w)."""
         features = self.encoder(images.unsqueeze(0), tokens.unsqueeze(0), state.unsqueeze(0))
         rows, columns = self.encoder.config.grid
         attention = features.pointer.softmax(-1).reshape(self.encoder.config.cameras, rows, columns)
@@ -79,6 +79,7 @@ class Graph:
                 dynamo=True,
                 verbose=False,
             )
+        assert program is not None
         program.save(str(path), external_data=False)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -135,7 +136,7 @@ class Recipe:
 def export_bundle(
     encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, tokenizer: Path, folder: Path
 ) -> Manifest:
-    """Write the bundle to `folder`, whole or not at all. Raises BundleError when ONNX does not compute what torch does."""
+    """Write the bundle to `folder`, whole or not at all. Raises BundleError when ONNX differs from torch."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         partial = Path(name)
@@ -166,8 +167,10 @@ def _manifest(
     encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, parity: dict[str, float], digest: str
 ) -> Manifest:
     e, f = encoder.config, flow.config
-    sizes = {"system2_parameters": _parameters(encoder) + _parameters(flow.context),
-             "system1_parameters": _parameters(flow) - _parameters(flow.context)}
+    sizes = {
+        "system2_parameters": _parameters(encoder) + _parameters(flow.context),
+        "system1_parameters": _parameters(flow) - _parameters(flow.context),
+    }
     return Manifest(
         id=f"{recipe.task}-flow-{digest}",
         family="flow",

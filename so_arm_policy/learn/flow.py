@@ -44,14 +44,16 @@ class FlowConfig:
 class FlowExpert(nn.Module):
     """Denoises a chunk of joint positions, coded relative to the command at the observation and scaled to about 1."""
 
+    state_mean: Tensor
+    state_std: Tensor
+    action_std: Tensor
+
     def __init__(self, config: FlowConfig) -> None:
         """Make a network with random weights; `set_normalisation` before training."""
         super().__init__()
         self.config = config
         d = config.width
-        self.context = nn.ModuleList(
-            [KeysValues(config.context_width, d, config.heads) for _ in range(config.layers)]
-        )
+        self.context = nn.ModuleList([KeysValues(config.context_width, d, config.heads) for _ in range(config.layers)])
         self.action_in = nn.Linear(config.joints, d)
         self.state_in = nn.Linear(2 * config.joints, d)
         self.row_place = nn.Parameter(0.02 * torch.randn(config.horizon + 1, d))

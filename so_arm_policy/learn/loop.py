@@ -41,7 +41,9 @@ def fit(model: nn.Module, loss: Loss, config: LoopConfig, checkpoint: Path) -> n
 
     loss(step) makes the batch of that step from the seed alone, so that a killed run goes on to the same result.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+    )
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
     done = _resume(checkpoint, config, model, averaged, optimiser)
     model.train()
@@ -59,8 +61,16 @@ def fit(model: nn.Module, loss: Loss, config: LoopConfig, checkpoint: Path) -> n
         if (step + 1) % 100 == 0:
             bar.set_postfix({name: f"{m:.4g}" for name, m in metrics.items()})
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            _save(checkpoint, {"step": step + 1, "config": str(config), "model": model.state_dict(),
-                               "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict()})
+            _save(
+                checkpoint,
+                {
+                    "step": step + 1,
+                    "config": str(config),
+                    "model": model.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                },
+            )
     return averaged.module
 
 
@@ -78,7 +88,9 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _resume(path: Path, config: LoopConfig, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path, config: LoopConfig, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
+) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

@@ -62,6 +62,9 @@ class SceneEncoder(nn.Module):
     object is read from there. It is trained against the true place (grounding), and it is the overlay a person sees.
     """
 
+    center: Tensor
+    scale: Tensor
+
     def __init__(self, config: SceneEncoderConfig) -> None:
         """Make a network with random weights."""
         super().__init__()
@@ -91,9 +94,9 @@ class SceneEncoder(nn.Module):
         return self.norm_vision(x)
 
     def fuse(self, patches: Tensor, words: Tensor, state: Tensor) -> SceneFeatures:
-        """patches: (B / K, patches, d) from `see`, for K instructions each; words: (B, L) int64, 0 = padding; state: (B, n).
+        """patches: (B / K, patches, d) from `see`, for K instructions each; words: (B, L) int64, 0 = padding.
 
-        Rows K * i to K * i + K - 1 of words and state belong to picture set i.
+        state: (B, n) rad. Rows K * i to K * i + K - 1 of words and state belong to picture set i.
         """
         batch, asked = words.shape[0], words.shape[0] // patches.shape[0]
         padding = (words > 0).unsqueeze(-1).float()

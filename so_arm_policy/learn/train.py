@@ -79,7 +79,10 @@ def train_scene(config: TrainConfig, batches: SceneBatches, run: Path) -> SceneE
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = batches.draw(np.random.default_rng([config.seed, 1, step]), config.scene_batch)
         place, pointing, error = _scene_losses(encoder, batch)
-        return place + 0.1 * pointing, {"mm": float(error.detach().median()) * 1e3, "pointing": float(pointing.detach())}
+        return place + 0.1 * pointing, {
+            "mm": float(error.detach().median()) * 1e3,
+            "pointing": float(pointing.detach()),
+        }
 
     averaged = fit(encoder, loss, config.scene, run / "scene.pt")
     return _frozen(averaged, SceneEncoder)
@@ -104,7 +107,7 @@ def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 50
 
 @torch.no_grad()
 def context_tokens(encoder: SceneEncoder, data: Demonstrations, batches: SceneBatches) -> Tensor:
-    """Return System 2's tokens for every picture and cube, (E, F, K, N, d) float16; each asked for in a random phrase."""
+    """Return System 2's tokens for every picture and cube, (E, F, K, N, d) float16; the phrase is random."""
     rng = np.random.default_rng(2)
     out = []
     frames = np.arange(data.frames)

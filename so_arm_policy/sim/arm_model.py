@@ -52,7 +52,8 @@ def simplified(path: Path, cell_m: float = CLUSTER_M) -> tuple[npt.NDArray[np.fl
     After Rossignac and Borrel, "Multi-resolution 3D approximations for rendering complex scenes", 1993.
     """
     corners = read_stl(path).reshape(-1, 3)
-    _, first, index = np.unique(np.floor(corners / cell_m).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    cells = np.floor(corners / cell_m).astype(np.int64)
+    _, first, index = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     index = index.reshape(-1)
     sums = np.zeros((len(first), 3))
     np.add.at(sums, index, corners)

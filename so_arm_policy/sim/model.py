@@ -97,9 +97,7 @@ def _add_bowl(spec: mujoco.MjSpec) -> None:
         tilt = math.radians(-25)
         # Turn about z by the wall's angle, then lean outwards about the wall's own y axis.
         quat = np.zeros(4)
-        mujoco.mju_mulQuat(
-            quat, np.array([c, 0, 0, s]), np.array([math.cos(tilt / 2), 0, -math.sin(tilt / 2), 0])
-        )
+        mujoco.mju_mulQuat(quat, np.array([c, 0, 0, s]), np.array([math.cos(tilt / 2), 0, -math.sin(tilt / 2), 0]))
         position = (0.048 * math.cos(angle), 0.048 * math.sin(angle), 0.02)
         bowl.add_geom(type=_BOX, size=(0.0018, 0.0115, 0.021), pos=position, quat=quat, rgba=rgba)
 
@@ -122,9 +120,9 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
 
 
 def overhead_pixel(camera: CameraConfig, points: FloatArray) -> FloatArray:
-    """Where points (..., 3) m, world frame, appear in the overhead picture: (..., 2), column and row as 0..1 of its size.
+    """Return where points (..., 3) m, world frame, appear in the overhead picture: column and row, 0..1 of its size.
 
-    Pinhole model without distortion.
+    Shape (..., 2); pinhole model without distortion.
     """
     R_world_camera = np.zeros(9)
     mujoco.mju_quat2Mat(R_world_camera, _looking(OVERHEAD_POSITION, OVERHEAD_TARGET))

@@ -28,7 +28,7 @@ class SceneRenderer:
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
 
     def render(self, scene: Scene, qpos: FloatArray, camera: str) -> Image:
-        """Return (height, width, 3) uint8. Raises ConfigError (camera), ShapeError (qpos) or DeviceError (no OpenGL)."""
+        """Return (height, width, 3) uint8. Raises ConfigError (camera), ShapeError (qpos), DeviceError (no GL)."""
         if np.shape(qpos) != (self._model.nq,):
             raise ShapeError(f"simulator state: got shape {np.shape(qpos)}, expected ({self._model.nq},)")
         renderer = self._renderer(camera)

@@ -5,7 +5,9 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.flow import FlowConfig, FlowExpert
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 
-SMALL = FlowConfig(joints=3, horizon=8, prefix=2, steps=4, context_width=16, context_tokens=5, width=32, heads=2, layers=2)
+SMALL = FlowConfig(
+    joints=3, horizon=8, prefix=2, steps=4, context_width=16, context_tokens=5, width=32, heads=2, layers=2
+)
 
 
 def inputs(config, batch=4):
