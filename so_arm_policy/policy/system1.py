@@ -70,7 +70,7 @@ class System1:
         self._buffer = ChunkBuffer(blend_s)
         self._max_context_age_ns = round(max_context_age_s * NS)
         self._max_divergence_rad = max_divergence_rad
-        self._offsets_ns = self._manifest.dt_ns * np.arange(self._manifest.prefix, dtype=np.int64)
+        self._offsets_ns = [row * self._manifest.dt_ns for row in range(self._manifest.prefix)]
         self._sequence = self._oldest_accepted = 0
         self._checked: Context | None = None
         self.reset(seed)
@@ -156,8 +156,8 @@ class System1:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
         chunk = self._buffer.chunk
         if chunk is not None and sample.stamp_ns <= chunk.end_ns:
-            times = np.minimum(sample.stamp_ns + self._offsets_ns, chunk.end_ns)
-            committed = [self._buffer.sample(int(time_ns))[0] for time_ns in times]
+            times = [min(sample.stamp_ns + offset_ns, chunk.end_ns) for offset_ns in self._offsets_ns]
+            committed = [self._buffer.sample(time_ns)[0] for time_ns in times]
             if np.abs(committed[0] - sample.q).max() <= divergence_rad:
                 return np.array(committed, dtype=np.float32)
             self._forget()
