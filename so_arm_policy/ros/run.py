@@ -98,4 +98,7 @@ def run_node(make: Callable[[], StackNode[Any]]) -> int:
         return UNUSABLE
     finally:
         rclpy.try_shutdown()
+        # Ctrl-C in a terminal comes twice under `ros2 launch`; a second one must not spoil the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return runner.exit_code

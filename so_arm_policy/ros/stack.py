@@ -1,9 +1,10 @@
 """The stack as data: its nodes and their parameters. Launch files and `so-arm up` both start from here."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
@@ -21,36 +22,36 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 DRAWING = {**ONE_THREAD, "LP_NUM_THREADS": "0"}  # software OpenGL draws in the camera's own thread
 
 
+def _option(default: Value, description: str, choices: Sequence[str] = ()) -> Any:
+    return field(default=default, metadata={"help": description, "choices": tuple(choices)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackOptions:
-    """What a person chooses.
+    """What a person chooses; the arguments of the launch files and the options of `so-arm up` are these fields."""
 
-    robot: what stands for the arm: sim (MuJoCo), mock (follows commands exactly) or feetech (servo bus, not available
-    yet). description: the robot's description, a shipped name or a YAML file. bundle: the policy, a shipped name or a
-    folder. control_source: which source the supervisor lets act at first: system1 (the policy), pid or hold.
-    cameras: "sim" (drawn by the simulator), "none", or for each camera `name=opencv:SOURCE`, joined by commas, where
-    SOURCE is a device (/dev/video0), a video file or a folder of images. namespace: put before all relative names.
-    use_sim_time: robot time comes from the simulator on /clock. params_file: ROS parameters on top of all this.
-    task, seed: what the simulator draws and judges.
-    """
-
-    robot: str = "sim"
-    description: str = "so101"
-    bundle: str = "reach-flow"
-    control_source: str = "system1"
-    cameras: str = "sim"
-    namespace: str = ""
-    use_sim_time: bool = False
-    params_file: str = ""
-    log_level: str = "info"
-    task: str = "reach"
-    seed: int = 0
+    robot: str = _option("sim", "what stands for the arm: MuJoCo, an echo of the commands, or the servo bus", ROBOTS)
+    description: str = _option("so101", "robot description: a shipped name (config/robots) or the path of a YAML file")
+    bundle: str = _option("reach-flow", "policy: a shipped name (bundles) or the path of a bundle's folder")
+    control_source: str = _option("system1", "source that acts at first: the policy (system1), pid or hold", SOURCES)
+    cameras: str = _option(
+        "sim",
+        "sim (drawn by the simulator), none, or NAME=opencv:SOURCE joined by commas, where SOURCE is a device "
+        "(/dev/video0), a video file or a folder of images",
+    )
+    namespace: str = _option("", "put before all relative names")
+    use_sim_time: bool = _option(False, "take robot time from the simulator, on /clock")
+    params_file: str = _option("", "YAML file of ROS parameters on top of all this")
+    log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
+    task: str = _option("reach", "task that the simulator draws and judges")
+    seed: int = _option(0, "seed of the simulator's scene")
 
     def __post_init__(self) -> None:
         """Refuse what no stack can be made of. Raises ConfigError."""
-        for name, allowed in (("robot", ROBOTS), ("control_source", SOURCES), ("log_level", LOG_LEVELS)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}: got {getattr(self, name)!r}, expected one of {list(allowed)}")
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata["choices"]
+            if choices and value not in choices:
+                raise ConfigError(f"{option.name}: got {value!r}, expected one of {list(choices)}")
         if self.robot == "feetech":
             raise ConfigError("robot: got 'feetech', whose driver is not available yet, expected 'sim' or 'mock'")
         if self.use_sim_time and self.robot != "sim":

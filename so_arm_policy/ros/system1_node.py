@@ -84,6 +84,8 @@ class System1Node(TickNode[System1Config]):
             self._system1.accept(chunk, now_ns)
         if tick.index >= self._due_tick:
             self._ask(tick, now_ns)
+        if self._waiting():
+            return
         try:
             q, dq = self._system1.command(now_ns)
         except ChunkExpired as error:
@@ -111,12 +113,17 @@ class System1Node(TickNode[System1Config]):
         return {
             **super().facts(),
             **percentiles("inference", self._inference),
+            "waiting_for": self._waiting(),
             "infer_every_ticks": self._every,
             "inferences_late": self._late,
             "chunks_dropped": self._system1.dropped,
             "context_age_ms": age_ms(now_ns, context.stamp_ns if context else None),
             "chunk_age_ms": age_ms(now_ns, chunk.observation_stamp_ns if chunk else None),
         }
+
+    def _waiting(self) -> str:
+        """Return what has never come yet; before that there is nothing to complain about."""
+        return "joint_states" if self.sample is None else "system2/context" if self._context is None else ""
 
     def _ask(self, tick: Tick, now_ns: int) -> None:
         sample, context = self.sample, self._context

@@ -10,33 +10,23 @@ import time
 from types import FrameType
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.stack import LOG_LEVELS, ROBOTS, SOURCES, StackOptions, stack
+from so_arm_policy.ros.stack import StackOptions, stack
 from so_arm_policy.ros.up import Stack
 
 POLL_S = 0.1
+CLEAN = {0, -signal.SIGINT}  # a node that was still starting has no handler for SIGINT yet
 COLORS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
-DEFAULTS = StackOptions()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options; their names are those of the launch files' arguments."""
-    parser.add_argument("--robot", choices=ROBOTS, default=DEFAULTS.robot, help="what stands for the arm")
-    parser.add_argument(
-        "--description", default=DEFAULTS.description, help="robot description: shipped name or YAML file"
-    )
-    parser.add_argument("--bundle", default=DEFAULTS.bundle, help="policy bundle: shipped name or folder")
-    parser.add_argument("--control-source", choices=SOURCES, default=DEFAULTS.control_source, help="who acts at first")
-    parser.add_argument(
-        "--cameras",
-        default=DEFAULTS.cameras,
-        help="sim, none, or NAME=opencv:SOURCE joined by commas; SOURCE: /dev/video0, a video file, a folder of images",
-    )
-    parser.add_argument("--namespace", default=DEFAULTS.namespace, help="put before all relative names")
-    parser.add_argument("--use-sim-time", action="store_true", help="take time from the simulator")
-    parser.add_argument("--params-file", default=DEFAULTS.params_file, help="ROS parameters on top (YAML)")
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default=DEFAULTS.log_level, help="what nodes log")
-    parser.add_argument("--task", default=DEFAULTS.task, help="task that the simulator draws and judges")
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="seed of the simulator's scene")
+    """Add the options; those of the stack have the names of the launch files' arguments."""
+    for option in dataclasses.fields(StackOptions):
+        name, text = f"--{option.name.replace('_', '-')}", option.metadata["help"]
+        if isinstance(option.default, bool):
+            parser.add_argument(name, action="store_true", help=text)
+        else:
+            choices = option.metadata["choices"] or None
+            parser.add_argument(name, type=type(option.default), default=option.default, choices=choices, help=text)
     parser.add_argument("--duration", type=float, default=0.0, help="stop after so many seconds; 0: run until Ctrl-C")
     parser.add_argument("--no-restart", action="store_true", help="stop everything when a node dies")
 
@@ -65,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def _exit_code(nodes: Stack, ended_before: dict[str, int]) -> int:
     if nodes.failure:
         return 2 if nodes.unusable else 1
-    unclean = {n: codes[-1] for n, codes in nodes.exit_codes.items() if any(codes[ended_before[n] :])}
+    unclean = {n: codes[-1] for n, codes in nodes.exit_codes.items() if not CLEAN.issuperset(codes[ended_before[n] :])}
     restarts = {name: count for name, count in nodes.restarts.items() if count}
     if restarts:
         print(f"started again: {', '.join(f'{n} {c} times' for n, c in restarts.items())}")

@@ -1,0 +1,85 @@
+"""From the stack as data to `ros2 launch`: what launch/*.launch.py share."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.ros.stack import PACKAGE, NodeSpec, StackOptions, stack
+
+UNUSABLE = 2  # a node's exit code: starting it again would not help (see ros/run.py)
+RESPAWN_S = 0.5
+BOOLS = ("true", "false")
+
+
+def launch_description(**defaults: str | None) -> LaunchDescription:
+    """Return the stack with one argument for each of its options.
+
+    defaults: other defaults than those of StackOptions; None makes the argument one that must be given.
+    """
+    arguments = [_argument(option, defaults) for option in dataclasses.fields(StackOptions)]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_actions)])
+
+
+def _argument(option: "dataclasses.Field[Any]", defaults: dict[str, str | None]) -> DeclareLaunchArgument:
+    is_bool = isinstance(option.default, bool)
+    default = str(option.default).lower() if is_bool else str(option.default)
+    return DeclareLaunchArgument(
+        option.name,
+        default_value=defaults.get(option.name, default),
+        description=option.metadata["help"],
+        choices=BOOLS if is_bool else option.metadata["choices"] or None,
+    )
+
+
+def options_from(configurations: dict[str, str]) -> StackOptions:
+    """Return the options that a launch was given as text. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    for option in dataclasses.fields(StackOptions):
+        text = configurations[option.name]
+        try:
+            read: Callable[[str], Any] = _bool if isinstance(option.default, bool) else type(option.default)
+            values[option.name] = read(text)
+        except ValueError as error:
+            raise ConfigError(f"{option.name}: got {text!r}, expected {type(option.default).__name__}") from error
+    return StackOptions(**values)
+
+
+def _bool(text: str) -> bool:
+    return text == "true"
+
+
+def _actions(context: LaunchContext) -> list[Any]:
+    nodes = [_node(spec) for spec in stack(options_from(context.launch_configurations))]
+    return [*nodes, RegisterEventHandler(OnProcessExit(on_exit=_on_exit))]
+
+
+def _on_exit(event: ProcessExited, context: LaunchContext) -> list[Any] | None:
+    if event.returncode == UNUSABLE:
+        return [Shutdown(reason=f"{event.process_name} cannot run with what it was given")]
+    return None
+
+
+def _node(spec: NodeSpec) -> Node:
+    # Text stays text: without the type, launch would read '1' as a number.
+    values = {n: ParameterValue(v, value_type=str) if isinstance(v, str) else v for n, v in spec.parameters.items()}
+    return Node(
+        package=PACKAGE,
+        executable=spec.executable,
+        name=spec.name,
+        namespace=spec.namespace,
+        parameters=[values, *([spec.params_file] if spec.params_file else [])],
+        remappings=list(spec.remappings.items()),
+        additional_env=dict(spec.env),
+        ros_arguments=["--log-level", spec.log_level],
+        output="screen",
+        respawn=True,
+        respawn_delay=RESPAWN_S,
+    )
