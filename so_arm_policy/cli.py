@@ -21,7 +21,7 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("so_arm_policy.evaluate.demo_command", "run the full stack in simulation and report on it"),
+    "demo": Command("so_arm_policy.ros.demo_command", "run the full stack in simulation and report on it"),
     "up": Command("so_arm_policy.ros.up_command", "start the stack as processes and keep it running"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),

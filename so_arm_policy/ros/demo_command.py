@@ -1,0 +1,141 @@
+"""`so-arm demo`: the full stack in simulation, told one thing after another; a summary, a report, an exit code."""
+
+import argparse
+import json
+import math
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from so_arm_policy.core.errors import ConfigError, SoArmError
+from so_arm_policy.core.mapping import to_mapping
+from so_arm_policy.core.paths import find_shipped
+from so_arm_policy.evaluate.demo_summary import DemoSummary, summarise_demo, table
+from so_arm_policy.evaluate.film import write_film
+from so_arm_policy.evaluate.recording import Kill, Recording
+from so_arm_policy.evaluate.report import write_report
+from so_arm_policy.evaluate.sight import Sight, sights
+from so_arm_policy.policy.bundle import Bundle, load_bundle
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.ros.demo_run import DemoPlan, NodeLog, run_demo
+from so_arm_policy.ros.domain import own_domain
+from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack
+from so_arm_policy.sim.tasks import TASKS, make_task
+
+FAILED = 1
+MAX_DURATION_S = 24 * 3600.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--duration", type=float, default=60.0, help="length of the run, seconds")
+    parser.add_argument("--task", default="reach", choices=sorted(TASKS), help="what is asked of the robot")
+    parser.add_argument("--family", default="flow", help="kind of policy, where no bundle is named")
+    parser.add_argument("--bundle", help="policy: shipped name or folder (default: TASK_FAMILY)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scene and of the order of the instructions")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report")
+    parser.add_argument(
+        "--kill", action="append", default=[], metavar="NODE@SECONDS", help="kill a node at that time (repeat for more)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo. Returns 0 when the arm did its job, 1 when not. Raises SoArmError."""
+    if not 0.0 < args.duration <= MAX_DURATION_S:
+        raise ConfigError(f"--duration: got {args.duration}, expected 0 < seconds <= {MAX_DURATION_S:.0f}")
+    bundle_path = find_shipped("bundles", args.bundle or f"{args.task}_{args.family}")
+    bundle = load_bundle(bundle_path)
+    task, robot = make_task(args.task), load_robot(bundle.manifest.robot)
+    options = StackOptions(bundle=str(bundle_path), description=robot.name, task=task.name, seed=args.seed)
+    specs = stack(options)
+    plan = DemoPlan(
+        specs=specs,
+        robot=robot,
+        bundle_id=bundle.manifest.id,
+        source=options.control_source,
+        task=task,
+        seed=args.seed,
+        duration_s=args.duration,
+        kills=parse_kills(args.kill, specs, args.duration),
+    )
+    out = make_folder(args.out)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with own_domain() as domain:
+        print(f"demo of {task.name} with {bundle.manifest.id}: {args.duration:g} s, seed {args.seed}, domain {domain}")
+        log = NodeLog(out / "nodes.log")
+        try:
+            recording = run_demo(plan, log, lambda text: print(text, flush=True))
+        finally:
+            log.close()
+    summary = summarise_demo(recording)
+    print_summary(summary)
+    _write(out, recording, summary, bundle)
+    print("the arm did its job" if not summary.problems else f"NOT GOOD ENOUGH: {'; '.join(summary.problems)}")
+    return FAILED if summary.problems else 0
+
+
+def parse_kills(texts: Sequence[str], specs: Sequence[NodeSpec], duration_s: float) -> tuple[Kill, ...]:
+    """Read NODE@SECONDS. Raises ConfigError."""
+    names = [spec.name for spec in specs]
+    kills = []
+    for text in texts:
+        node, _, seconds = text.rpartition("@")
+        try:
+            time_s = float(seconds)
+        except ValueError:
+            time_s = math.nan
+        if node not in names or not 0.0 <= time_s < duration_s:
+            raise ConfigError(
+                f"--kill: got {text!r}, expected NODE@SECONDS, a node of {names}, 0 <= s < {duration_s:g}"
+            )
+        kills.append(Kill(node=node, time_s=time_s))
+    return tuple(kills)
+
+
+def make_folder(path: Path) -> Path:
+    """Make the folder for the outputs before the work. Raises ConfigError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out: got {path} ({error.strerror}), expected a folder that can be made") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"--out: got {path}, expected a folder that can be written to")
+    return path
+
+
+def print_summary(summary: DemoSummary) -> None:
+    """Print the table."""
+    print(f"\ntasks done: {summary.tasks_done} / {summary.tasks_tried}")
+    for row in table(summary):
+        print(f"  {row.name:18} {row.value}{f'  ({row.note})' if row.note else ''}")
+    print()
+
+
+def _write(out: Path, recording: Recording, summary: DemoSummary, bundle: Bundle) -> None:
+    """Write summary.json, the film and the page; a part that cannot be made is named, and the rest is written."""
+    print("drawing the report ...", flush=True)
+    (out / "summary.json").write_text(json.dumps(to_mapping(summary), indent=1) + "\n", encoding="utf-8")
+    film: Path | None = out / "demo.gif"
+    views: Sequence[Sight] = ()
+    try:
+        assert film is not None
+        write_film(recording, film)
+    except SoArmError as error:
+        print(f"no film: {error}")
+        film = None
+    try:
+        views = sights(recording, bundle)
+    except SoArmError as error:
+        print(f"no view of System 2: {error}")
+    write_report(out / "report.html", recording, summary, views, film)
+    print(f"report: {out / 'report.html'}")
+    if film:
+        print(f"film:   {film}")
+    print(f"figures: {out / 'summary.json'}, output of the nodes: {out / 'nodes.log'}")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End like Ctrl-C does: everything that was started is stopped."""
+    raise KeyboardInterrupt

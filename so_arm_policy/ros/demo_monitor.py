@@ -1,0 +1,174 @@
+"""Listens to the whole stack and keeps what the demo's report shows; also gives the instructions."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+from so_arm_policy.core.arrays import FloatArray, vector
+from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import NS
+from so_arm_policy.evaluate.director import TaskReading
+from so_arm_policy.evaluate.recorder import NodeHistory, Recorder
+from so_arm_policy.evaluate.recording import Frame
+from so_arm_policy.msg import ActionChunk, SafetyStatus, SimState
+from so_arm_policy.ros import convert, topics
+from so_arm_policy.safety.values import Mode
+from so_arm_policy.sim.scene import Scene
+
+DEPTH = 256  # of every queue here: a monitor that was kept waiting must not count fewer messages than were sent
+
+
+class DemoMonitor(Node):
+    """Its callbacks only store; pictures and contexts are counted without being decoded.
+
+    reading: the newest judgement of the task. heard: the streams and nodes of which something came.
+    """
+
+    def __init__(self, robot: RobotConfig) -> None:
+        """robot: whose joints and cameras these are."""
+        super().__init__("demo_monitor")
+        self._robot = robot
+        self._recorder: Recorder | None = None
+        self._start_ns = 0
+        self._status: SafetyStatus | None = None
+        self._told = self._scene_text = ""
+        self._q: FloatArray = robot.home
+        self._pictures: dict[str, bytes] = {}
+        self.scene: Scene | None = None
+        self.state_size = 0
+        self.reading: TaskReading | None = None
+        self.heard: set[str] = set()
+        self.histories: dict[str, NodeHistory] = {}
+        self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+        self._listen(topics.JOINT_COMMAND, self._on_command)
+        self._listen(topics.JOINT_STATES, self._on_joint_states)
+        self._listen(topics.CHUNK, self._on_chunk)
+        self._listen(topics.SAFETY_STATUS, self._on_status)
+        self._listen(topics.SIM_STATE, self._on_state)
+        self._listen(topics.SIM_TASK, self._on_task)
+        self._listen(topics.DIAGNOSTICS, self._on_diagnostics)
+        self._listen(topics.CONTEXT, self._on_context, raw=True)
+        for camera in robot.camera_names:
+            self._listen(topics.image(camera), functools.partial(self._on_image, camera), raw=True)
+
+    def begin(self) -> Recorder:
+        """Record from now on. Call it once a simulator's state has come."""
+        assert self.scene is not None
+        self._start_ns = time.monotonic_ns()
+        recorder = Recorder(self._robot, self.scene, self.state_size)
+        if self._status is not None:
+            recorder.verdicts(int(self._status.passed), counts_of(self._status), before_run=True)
+            recorder.mode(0.0, Mode(self._status.state).name, self._status.reason_text)
+        self._recorder = recorder
+        return recorder
+
+    def now_s(self) -> float:
+        """Time since the run began."""
+        return (time.monotonic_ns() - self._start_ns) / NS
+
+    def tell(self, instruction: str) -> None:
+        """Give an instruction to the robot and to its judge."""
+        self.reading, self._told = None, instruction
+        self._instructions.publish(String(data=instruction))
+
+    def keep_pictures(self, number: int, instruction: str) -> None:
+        """Keep the newest picture of each camera for the report, as of try `number`."""
+        for camera, data in list(self._pictures.items()):
+            try:
+                image = convert.camera_image(deserialize_message(data, Image), self._robot.camera(camera))
+            except SoArmError as error:
+                self.get_logger().error(str(error), throttle_duration_sec=5.0)
+                continue
+            if self._recorder is not None:
+                frame = Frame(
+                    time_s=self.now_s(), camera=camera, number=number, instruction=instruction, q=self._q, rgb=image.rgb
+                )
+                self._recorder.frame(frame)
+
+    def _listen(self, topic: topics.Topic, callback: Callable[[Any], None], raw: bool = False) -> None:
+        def guarded(msg: Any) -> None:
+            try:
+                callback(msg)
+            except SoArmError as error:
+                self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+        qos = QoSProfile(depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability)
+        self.create_subscription(topic.type, topic.name, guarded, qos, raw=raw)
+
+    def _arrived(self, stream: str) -> None:
+        self.heard.add(stream)
+        if self._recorder is not None:
+            self._recorder.arrival(stream, self.now_s())
+
+    def _on_command(self, msg: JointState) -> None:
+        self.heard.add("joint_command")
+        if self._recorder is not None:
+            self._recorder.command(self.now_s(), self._robot.order(msg.name, msg.position, "joint_command"))
+
+    def _on_joint_states(self, msg: JointState) -> None:
+        self.heard.add("joint_states")
+        self._q = self._robot.order(msg.name, msg.position, "joint_states")
+        if self._recorder is not None:
+            self._recorder.measured(self.now_s(), self._q)
+
+    def _on_chunk(self, msg: ActionChunk) -> None:
+        self.heard.add("chunk")
+        if self._recorder is not None:
+            age_ns = convert.stamp_ns(msg.observation_stamp) - convert.stamp_ns(msg.context_stamp)
+            self._recorder.chunk(self.now_s(), age_ns / NS)
+
+    def _on_status(self, msg: SafetyStatus) -> None:
+        self.heard.add("safety/status")
+        self._status = msg
+        if self._recorder is not None:
+            self._recorder.mode(self.now_s(), Mode(msg.state).name, msg.reason_text)
+            self._recorder.verdicts(int(msg.passed), counts_of(msg))
+
+    def _on_state(self, msg: SimState) -> None:
+        self.heard.add("sim/state")
+        if msg.scene != self._scene_text:
+            self.scene, self._scene_text, self.state_size = convert.scene(msg.scene), msg.scene, len(msg.qpos)
+        if self._recorder is not None:
+            self._recorder.state(self.now_s(), vector(msg.qpos, self.state_size, "sim/state"))
+
+    def _on_task(self, msg: DiagnosticStatus) -> None:
+        values = {item.key: item.value for item in msg.values}
+        if "distance_m" not in values:
+            return
+        reading = TaskReading(
+            instruction=values["instruction"],
+            distance_m=float(values["distance_m"]),
+            success=values["success"] == "True",
+        )
+        self.reading = reading
+        if self._recorder is not None and reading.instruction == self._told:
+            self._recorder.distance(self.now_s(), reading.distance_m)
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            name = status.name.rpartition("/")[2]
+            self.heard.add(name)
+            facts = {item.key: item.value for item in status.values}
+            history = self.histories.setdefault(name, NodeHistory(name))
+            history.hear(facts, recording=self._recorder is not None)
+
+    def _on_context(self, data: bytes) -> None:
+        self._arrived("context")
+
+    def _on_image(self, camera: str, data: bytes) -> None:
+        self._pictures[camera] = data
+        self._arrived(camera)
+
+
+def counts_of(msg: SafetyStatus) -> dict[str, int]:
+    """Return the supervisor's counters by reason."""
+    return {str(rule): int(count) for rule, count in zip(msg.rules, msg.counts, strict=True)}

@@ -1,0 +1,206 @@
+"""One demo from start to stop: the stack as processes, instructions one after another, nodes killed on request."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from so_arm_policy.core.errors import DeviceError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.evaluate.director import Director, instruction_sequence
+from so_arm_policy.evaluate.recorder import NodeHistory
+from so_arm_policy.evaluate.recording import Kill, Recording
+from so_arm_policy.ros.demo_monitor import DemoMonitor
+from so_arm_policy.ros.stack import NodeSpec
+from so_arm_policy.ros.up import Stack
+from so_arm_policy.sim.tasks.task import Task
+
+UP_WITHIN_S = 90.0
+POLL_S = 0.02
+LOOK_S = 0.4  # how long after an instruction its first picture is kept
+TAIL_LINES = 12
+STREAMS = ("joint_states", "joint_command", "safety/status", "sim/state")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan:
+    """What a demo does. kills: which nodes end by SIGKILL, and when; names as in the specs."""
+
+    specs: Sequence[NodeSpec]
+    robot: RobotConfig
+    bundle_id: str
+    source: str
+    task: Task
+    seed: int
+    duration_s: float
+    kills: tuple[Kill, ...] = ()
+
+
+class NodeLog:
+    """Writes what the nodes print into one file and keeps the last lines of each."""
+
+    def __init__(self, path: Path) -> None:
+        """path: of the file."""
+        self._file: IO[str] = path.open("w", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._tails: dict[str, deque[str]] = {}
+        self._began = time.monotonic()
+
+    def __call__(self, node: str, line: str) -> None:
+        """Take in one line; any thread may call this."""
+        with self._lock:
+            self._tails.setdefault(node, deque(maxlen=TAIL_LINES)).append(line)
+            if not self._file.closed:
+                self._file.write(f"{time.monotonic() - self._began:8.3f} {node:18} | {line}\n")
+                self._file.flush()
+
+    def tail(self, nodes: Sequence[str]) -> str:
+        """Return the last lines of `nodes`."""
+        with self._lock:
+            return "\n".join(f"  {node} | {line}" for node in nodes for line in self._tails.get(node, ()))
+
+    def close(self) -> None:
+        """Close the file; later lines are dropped."""
+        with self._lock:
+            self._file.close()
+
+
+class _Listening:
+    """Runs a monitor in a thread for as long as the block runs."""
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self._robot = robot
+        self._never: Future[Any] = Future()
+
+    def __enter__(self) -> DemoMonitor:
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        self._monitor = DemoMonitor(self._robot)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._monitor)
+        self._thread = threading.Thread(target=self._spin, name="monitor", daemon=True)
+        self._thread.start()
+        return self._monitor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._never.set_result(None)
+        self._executor.wake()
+        self._thread.join(timeout=5.0)
+        self._executor.shutdown(timeout_sec=1.0)
+        self._monitor.destroy_node()
+        rclpy.try_shutdown()
+
+    def _spin(self) -> None:
+        while not self._never.done():
+            self._executor.spin_until_future_complete(self._never, timeout_sec=1.0)
+
+
+def run_demo(plan: DemoPlan, log: NodeLog, say: Say) -> Recording:
+    """Run `plan` and return what happened. Raises DeviceError when the stack does not come up in time."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with _Listening(plan.robot) as monitor, Stack(plan.specs, log) as stack:
+        _wait_until_up(plan, stack, monitor, log, say)
+        return _Run(plan, stack, monitor, say).go()
+
+
+def _wait_until_up(plan: DemoPlan, stack: Stack, monitor: DemoMonitor, log: NodeLog, say: Say) -> None:
+    """Wait for every node's diagnostics and every stream that flows without an instruction."""
+    names = [spec.name for spec in plan.specs]
+    wanted = {*names, *STREAMS, *plan.robot.camera_names}
+    say(f"starting {', '.join(names)}")
+    began = time.monotonic()
+    while not wanted <= monitor.heard or monitor.scene is None:
+        missing = sorted(wanted - monitor.heard)
+        silent = [name for name in names if name in missing]
+        if not stack.poll():
+            raise DeviceError(f"{stack.failure}\n{log.tail([n for n in names if n in stack.failure])}")
+        if time.monotonic() - began > UP_WITHIN_S:
+            text = f"the stack: got nothing from {', '.join(missing)} within {UP_WITHIN_S:.0f} s, expected all to be up"
+            raise DeviceError(f"{text}\n{log.tail(silent)}".rstrip())
+        time.sleep(POLL_S)
+    say(f"all up after {time.monotonic() - began:.1f} s")
+
+
+class _Run:
+    """The timed part."""
+
+    def __init__(self, plan: DemoPlan, stack: Stack, monitor: DemoMonitor, say: Say) -> None:
+        assert monitor.scene is not None
+        instructions = instruction_sequence(plan.task.instructions(monitor.scene), plan.seed)
+        self._plan, self._stack, self._monitor, self._say = plan, stack, monitor, say
+        self._director = Director(instructions, plan.task.time_limit_s, plan.duration_s)
+        self._due = sorted(plan.kills, key=lambda kill: kill.time_s)
+        self._killed: list[Kill] = []
+        self._told: str | None = None
+        self._looked = 0
+        self._told_s = 0.0
+
+    def go(self) -> Recording:
+        """Run to the end of the duration, or until the stack fails."""
+        monitor, stack = self._monitor, self._stack
+        restarts_before = stack.restarts
+        recorder = monitor.begin()
+        while (now_s := monitor.now_s()) < self._plan.duration_s and stack.poll():
+            self._kill_what_is_due(now_s)
+            self._direct(now_s)
+            time.sleep(POLL_S)
+        restarts, memory = stack.restarts, stack.rss_mib()
+        nodes = tuple(
+            monitor.histories.get(spec.name, NodeHistory(spec.name)).record(
+                starts=1 + restarts[spec.name] - restarts_before[spec.name],
+                rss_mib=memory.get(spec.name, float("nan")),
+            )
+            for spec in self._plan.specs
+        )
+        return recorder.finish(
+            bundle_id=self._plan.bundle_id,
+            source=self._plan.source,
+            task=self._plan.task.name,
+            seed=self._plan.seed,
+            duration_s=min(monitor.now_s(), self._plan.duration_s),
+            tries=tuple(self._director.tries),
+            kills=tuple(self._killed),
+            nodes=nodes,
+            failure=stack.failure,
+        )
+
+    def _direct(self, now_s: float) -> None:
+        monitor, director = self._monitor, self._director
+        ended = director.update(now_s, monitor.reading)
+        if ended is not None:
+            monitor.keep_pictures(ended.number, ended.instruction)
+            self._say(
+                progress(ended.number, ended.instruction, ended.outcome.value, now_s - ended.start_s, ended.distance_m)
+            )
+        if director.instruction is not None and director.instruction != self._told:
+            self._told, self._told_s = director.instruction, now_s
+            monitor.tell(director.instruction)
+        if self._told is not None and self._looked < director.number and now_s - self._told_s >= LOOK_S:
+            self._looked = director.number
+            monitor.keep_pictures(director.number, self._told)
+
+    def _kill_what_is_due(self, now_s: float) -> None:
+        while self._due and self._due[0].time_s <= now_s:
+            node = self._due.pop(0).node
+            self._stack.kill(node)
+            self._killed.append(Kill(node=node, time_s=self._monitor.now_s()))
+            self._say(f"      killed {node}")
+
+
+def progress(number: int, instruction: str, outcome: str, seconds: float, distance_m: float) -> str:
+    """Return the line for one try that ended."""
+    left = "" if outcome == "done" else f", {100 * distance_m:.1f} cm away"
+    return f"  {number:3}  {instruction:28} {outcome} in {seconds:.1f} s{left}"

@@ -1,0 +1,45 @@
+"""A ROS domain of one's own, so that two stacks on one machine do not hear each other."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from so_arm_policy.core.errors import DeviceError
+
+DOMAINS = range(1, 101)
+PORT_BASE = 32768  # the ports of ROS's own domain_coordinator, so that its tests and this keep out of each other's way
+
+
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """Reserve a domain for as long as the block runs, with discovery on this machine only. Raises DeviceError.
+
+    Sets ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE for this process and those it starts, and puts them back.
+    """
+    before = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")}
+    domain, lock = _reserve()
+    try:
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        yield domain
+    finally:
+        lock.close()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _reserve() -> tuple[int, socket.socket]:
+    first = os.getpid() % len(DOMAINS)
+    for domain in [*DOMAINS[first:], *DOMAINS[:first]]:
+        lock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            lock.bind(("localhost", PORT_BASE + domain))
+        except OSError:
+            lock.close()
+            continue
+        return domain, lock
+    raise DeviceError(f"ROS domain: got all of {DOMAINS[0]}..{DOMAINS[-1]} in use, expected one to be free")
