@@ -1,5 +1,6 @@
 """Collected demonstrations in memory, and the batches drawn from them."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,5 +152,5 @@ def _read_shard(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in FIELDS}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: got {error}, expected a shard with {list(FIELDS)}") from error

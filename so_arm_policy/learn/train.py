@@ -30,9 +30,9 @@ class TrainConfig:
 
     seed: int = 0
     scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, rate=1e-3))
-    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=8000, rate=1e-3))
+    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=7000, rate=1.5e-3))
     scene_batch: int = 32
-    action_batch: int = 192
+    action_batch: int = 128
     encoder: SceneEncoderConfig = field(default_factory=SceneEncoderConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
 
