@@ -34,6 +34,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e7eb",
     "legend.frameon": False,
 }
@@ -148,7 +149,7 @@ def kill(recording: Recording, effect: KillEffect) -> str:
         for i, name in enumerate(recording.robot.joint_names):
             axes.plot(part.times_s - effect.time_s, part.values[:, i], linewidth=1.3, label=name)
         axes.axvline(0.0, color=BAD, linewidth=1.6)
-        axes.text(0.0, 1.01, "killed", color=BAD, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
+        axes.text(0.0, 1.01, "killed ", color=BAD, transform=axes.get_xaxis_transform(), ha="right", fontsize=8)
         for at_s, label in ((effect.still_s, "stands"), (effect.back_s, "back")):
             if at_s:
                 axes.axvline(at_s, color=GOOD, linewidth=1.2, linestyle=(0, (4, 3)))

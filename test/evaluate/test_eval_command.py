@@ -30,14 +30,17 @@ def test_seeds_that_are_none(text: str) -> None:
 
 
 def test_shuffled_instructions_name_a_cube_of_the_scene_at_random(task: Task) -> None:
-    hits = 0
+    hits, told = 0, [0, 0, 0]
     for seed in range(300):
         plain, shuffled = task.sample(seed), episode_of(task, seed, shuffle_instructions=True)
         assert (shuffled.scene, shuffled.target) == (plain.scene, plain.target)
-        hits += task.target(shuffled.scene, shuffled.instruction) == plain.target
+        number = task.target(shuffled.scene, shuffled.instruction)
+        hits += number == plain.target
+        told[number] += 1
         assert episode_of(task, seed, shuffle_instructions=True) == shuffled
         assert episode_of(task, seed) == plain
     assert 75 <= hits <= 125
+    assert all(75 <= count <= 125 for count in told)
 
 
 def test_two_processes_give_what_one_gives() -> None:

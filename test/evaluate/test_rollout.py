@@ -9,8 +9,9 @@ import pytest
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
-from so_arm_policy.evaluate.rollout import EPOCH_NS, EpisodeResult, Rollout, Step
+from so_arm_policy.evaluate.rollout import EPOCH_NS, AgentReport, EpisodeResult, Moment, Rollout, Step
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.safety.config import SupervisorConfig
@@ -153,6 +154,44 @@ def test_a_context_that_never_comes_leaves_the_arm_held(bundle, robot, short) ->
     assert result.actions == {"HOLD": result.ticks}
     assert result.rules == {"time.silent": result.ticks}
     assert (witness.steps[-1].verdict.command == witness.steps[0].verdict.command).all()
+
+
+class Jumper:
+    """Silent, then at rest where the arm is, then far away for a tick, then at rest again."""
+
+    name = "jumper"
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self.joints = robot.joint_names
+        self.following: list[bool] = []
+
+    def reset(self, episode: Episode) -> None:  # noqa: ARG002
+        self.following = []
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        self.following.append(moment.following)
+        if moment.tick < 5:
+            return None
+        return Proposal(
+            source=self.name,
+            sequence=moment.tick,
+            stamp_ns=moment.now_ns,
+            observation_stamp_ns=moment.now_ns,
+            received_ns=moment.now_ns,
+            joint_names=self.joints,
+            q=moment.sample.q + (1.0 if moment.tick == 10 else 0.0),
+        )
+
+    def report(self) -> AgentReport:
+        return AgentReport()
+
+
+def test_an_agent_knows_whether_the_arm_follows(robot, short) -> None:
+    agent = Jumper(robot)
+    result = Rollout(short, robot, agent).run(short.sample(3))
+    held = [tick for tick, following in enumerate(agent.following) if not following]
+    assert held == [0, 1, 2, 3, 4, 5, 11]
+    assert result.actions["REJECT"] == 1
 
 
 def test_the_supervisor_stands_between(bundle, robot, short) -> None:

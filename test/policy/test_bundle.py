@@ -11,6 +11,7 @@ from tiny_bundle import example_feed, finish, system1_model, system1_outputs, sy
 
 from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.policy import golden
 from so_arm_policy.policy.bundle import FILES, Bundle, file_hash, load_bundle
 from so_arm_policy.policy.graphs import GraphSpec, TensorSpec, open_session, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import read_manifest, write_manifest
@@ -109,6 +110,12 @@ def test_golden_arrays_missing_wrong_or_pickled(folder: Path) -> None:
     np.savez(path, allow_pickle=True, **{**arrays, "system1/noise": np.array([{}], dtype=object)})
     rehash(folder)
     with pytest.raises(BundleError, match=r"golden\.npz: got .*, expected a complete npz file"):
+        load_bundle(folder)
+
+
+def test_golden_arrays_too_large_are_not_unpacked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "MAX_BYTES", 1000)
+    with pytest.raises(BundleError, match=r"golden\.npz: got \d+ bytes of arrays, expected at most 1000"):
         load_bundle(folder)
 
 

@@ -17,9 +17,9 @@ def test_a_flat_picture_stays_flat_at_any_size(h: int, w: int, height: int, widt
     assert (resized == level).all()
 
 
-def test_half_size_is_the_mean_of_four_pixels() -> None:
-    rgb = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    mean = rgb.reshape(4, 2, 6, 2, 3).mean(axis=(1, 3))
+def test_a_quarter_of_the_size_is_the_mean_of_sixteen_pixels() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    mean = rgb.reshape(4, 4, 6, 4, 3).mean(axis=(1, 3))
     assert np.abs(resize(rgb, 4, 6) - mean).max() <= 0.5
 
 

@@ -105,6 +105,11 @@ def test_zero_stamps_and_joints_that_are_not_finite(system2, images, sample) -> 
         system2.encode(images, CORPUS[0], sample)
 
 
+def test_a_graph_that_overflows_is_an_error_not_a_context(system2, images, sample) -> None:
+    with pytest.raises(BundleError, match=r"system2\.onnx: got keys_values that are not finite"):
+        system2.encode(images, CORPUS[0], replace(sample, q=np.full(6, 3e38)))
+
+
 @pytest.mark.parametrize(("text", "message"), [("", "instruction"), ("touch the purple cube", "unknown words")])
 def test_instructions_it_cannot_read(system2, images, sample, text, message) -> None:
     with pytest.raises(InputError, match=message):
