@@ -98,7 +98,11 @@ class StackNode(Node, Generic[C]):
         self.counts[f"errors: {kind}"] += 1
         if now - self._logged.get(kind, -REPEAT_S) >= REPEAT_S:
             self._logged[kind] = now
-            (log or self.get_logger().error)(text)
+            # One call for each severity: rclpy raises when the same line of code logs with another one.
+            if log is None:
+                self.get_logger().error(text)
+            else:
+                log(text)
 
     def _publish_diagnostics(self) -> None:
         now = time.monotonic()
