@@ -43,11 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo. Returns 0 when the arm did its job, 1 when not. Raises SoArmError."""
-    if not 0.0 < args.duration <= MAX_DURATION_S:
-        raise ConfigError(f"--duration: got {args.duration}, expected 0 < seconds <= {MAX_DURATION_S:.0f}")
+    task = make_task(args.task)
+    if not task.time_limit_s <= args.duration <= MAX_DURATION_S:
+        expected = f"{task.time_limit_s:g} (one try) to {MAX_DURATION_S:.0f} seconds"
+        raise ConfigError(f"--duration: got {args.duration:g}, expected {expected}")
     bundle_path = find_shipped("bundles", args.bundle or f"{args.task}_{args.family}")
     bundle = load_bundle(bundle_path)
-    task, robot = make_task(args.task), load_robot(bundle.manifest.robot)
+    robot = load_robot(bundle.manifest.robot)
     options = StackOptions(bundle=str(bundle_path), description=robot.name, task=task.name, seed=args.seed)
     specs = stack(options)
     plan = DemoPlan(

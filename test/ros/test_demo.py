@@ -1,0 +1,77 @@
+"""The demo with every node as a process of its own, on a bundle that runs and has learned nothing."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from so_arm_policy import cli
+from so_arm_policy.core.errors import ConfigError, DeviceError
+from so_arm_policy.ros import domain as domains
+from so_arm_policy.ros.demo_command import make_folder, parse_kills
+from so_arm_policy.ros.stack import StackOptions, stack
+
+LIMIT_S = 60.0
+
+
+def test_the_whole_stack_runs_loses_a_node_and_is_reported_on(bundle: Path, tmp_path: Path, capfd) -> None:
+    out = tmp_path / "demo"
+    options = ["--duration", "12", "--bundle", str(bundle), "--out", str(out), "--kill", "system2@2"]
+    assert cli.main(["demo", *options]) == 1, "an untrained policy does no task"
+    printed = capfd.readouterr().out
+    assert "tasks done: 0 / 1" in printed
+    assert "0 of 1 tasks were done" in printed
+    figures = json.loads((out / "summary.json").read_text())
+    assert figures["restarts"] == {"system2": 1}
+    assert figures["kills"][0]["node"] == "system2"
+    assert figures["ticks"] > 0
+    assert figures["command_hz"] > 0
+    assert set(figures["rss_mib"]) == {spec.name for spec in stack(StackOptions(bundle=str(bundle)))}
+    page = (out / "report.html").read_text()
+    assert "Not good enough" in page
+    assert "What System 2 looks at" in page
+    assert (out / "demo.gif").read_bytes().startswith(b"GIF8")
+
+
+@pytest.mark.parametrize(
+    "text", ["system1", "system1@", "system1@x", "system1@nan", "system1@-1", "system1@60", "nobody@3"]
+)
+def test_a_kill_that_cannot_be_is_refused(bundle: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="NODE@SECONDS"):
+        parse_kills([text], stack(StackOptions(bundle=str(bundle))), LIMIT_S)
+
+
+def test_kills_are_read(bundle: Path) -> None:
+    kills = parse_kills(["system1@20", "wrist_camera@5.5"], stack(StackOptions(bundle=str(bundle))), LIMIT_S)
+    assert [(k.node, k.time_s) for k in kills] == [("system1", 20.0), ("wrist_camera", 5.5)]
+
+
+@pytest.mark.parametrize("duration", ["0", "-3", "nan", "inf", "5"])
+def test_a_duration_without_a_whole_try_is_refused(bundle: Path, tmp_path: Path, duration: str, capsys) -> None:
+    assert cli.main(["demo", "--duration", duration, "--bundle", str(bundle), "--out", str(tmp_path)]) == cli.FAILED
+    assert "duration" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="expected a folder"):
+        make_folder(tmp_path / "file" / "demo")
+
+
+def test_domains_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    with domains.own_domain() as first, domains.own_domain() as second:
+        assert first != second
+        assert os.environ["ROS_DOMAIN_ID"] == str(second)
+    assert os.environ["ROS_DOMAIN_ID"] == "7"
+
+
+def test_no_domain_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domains, "DOMAINS", range(0, 1))
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("localhost", 0))
+        monkeypatch.setattr(domains, "PORT_BASE", taken.getsockname()[1])
+        with pytest.raises(DeviceError, match="in use"), domains.own_domain():
+            pass
