@@ -12,9 +12,8 @@ from so_arm_policy.core.values import Chunk
 
 
 def chunk_trajectory(chunk: Chunk) -> JointTrajectory:
-    """Return the chunk's rows at their target times."""
-    times = chunk.start_ns + chunk.dt_ns * np.arange(len(chunk.positions), dtype=np.int64)
-    return JointTrajectory(times, chunk.positions)
+    """Return the chunk's rows at their target times, worked out once for each chunk."""
+    return chunk.trajectory
 
 
 @dataclass(frozen=True)
@@ -22,17 +21,21 @@ class _Offset:
     """What the old motion had more than the new one at the switch; fades to zero as a cubic Hermite curve."""
 
     since_ns: int
-    position: FloatArray
-    velocity: FloatArray
+    motion: FloatArray  # (2, n): position rad, velocity rad/s
 
-    def at(self, time_ns: int, blend_s: float) -> tuple[FloatArray, FloatArray]:
+    def at(self, time_ns: int, blend_s: float) -> FloatArray | None:
+        """Return what is left of it at `time_ns`, (2, n), or None when it has faded."""
         u = (time_ns - self.since_ns) / NS / blend_s
         if u >= 1.0:
-            zero = np.zeros_like(self.position)
-            return zero, zero
-        e, d = self.position, self.velocity * blend_s
-        c2, c3 = -3 * e - 2 * d, 2 * e + d
-        return e + u * (d + u * (c2 + u * c3)), (d + u * (2 * c2 + 3 * u * c3)) / blend_s
+            return None
+        v = 1.0 - u
+        basis = np.array(
+            [
+                [v * v * (1.0 + 2.0 * u), blend_s * u * v * v],
+                [-6.0 * u * v / blend_s, v * (1.0 - 3.0 * u)],
+            ]
+        )
+        return basis @ self.motion
 
 
 class ChunkBuffer:
@@ -69,7 +72,7 @@ class ChunkBuffer:
         self._offset = None
         if before is not None:
             position, velocity = self._trajectory.sample(now_ns)
-            self._offset = _Offset(now_ns, before[0] - position, before[1] - velocity)
+            self._offset = _Offset(now_ns, np.array([before[0] - position, before[1] - velocity]))
         return True
 
     def sample(self, time_ns: int) -> tuple[FloatArray, FloatArray]:
@@ -78,8 +81,9 @@ class ChunkBuffer:
             raise ChunkExpired("no chunk yet")
         position, velocity = self._trajectory.sample(time_ns)
         if self._offset is not None:
-            extra, extra_velocity = self._offset.at(time_ns, self._blend_s)
-            position, velocity = position + extra, velocity + extra_velocity
+            extra = self._offset.at(time_ns, self._blend_s)
+            if extra is not None:
+                position, velocity = position + extra[0], velocity + extra[1]
         return position, velocity
 
     def _sample_or_none(self, time_ns: int) -> tuple[FloatArray, FloatArray] | None:

@@ -1,5 +1,6 @@
 """Joint positions over time, as a value that never changes."""
 
+import bisect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,32 +23,35 @@ class JointTrajectory:
     times_ns: npt.NDArray[np.int64]
     positions: FloatArray = field(repr=False)
     tangents: FloatArray = field(init=False, repr=False)
+    # For `sample`, which runs on every tick: the times as ints, and (T, 2, n) position and tangent of each point.
+    _times: list[int] = field(init=False, repr=False)
+    _points: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes and compute the tangents, rad/s."""
         times = np.array(self.times_ns, dtype=np.int64)
         positions = frozen(self.positions, (len(times), None), "trajectory positions")
-        if len(times) == 0 or not (np.diff(times) > 0).all():
+        gaps = np.diff(times)
+        if len(times) == 0 or not (gaps > 0).all():
             raise ShapeError(f"trajectory: got times {times.tolist()}, expected at least one, strictly increasing")
         times.setflags(write=False)
-        tangents = np.zeros_like(positions)
-        if len(times) > 1:
-            seconds = (times - times[0]) / NS
-            tangents = np.gradient(positions, seconds, axis=0)
-        tangents.setflags(write=False)
+        points = np.stack([positions, _tangents(gaps / NS, positions)], axis=1)
+        points.setflags(write=False)
         object.__setattr__(self, "times_ns", times)
         object.__setattr__(self, "positions", positions)
-        object.__setattr__(self, "tangents", tangents)
+        object.__setattr__(self, "tangents", points[:, 1])
+        object.__setattr__(self, "_times", times.tolist())
+        object.__setattr__(self, "_points", points)
 
     @property
     def start_ns(self) -> int:
         """Time of the first point."""
-        return int(self.times_ns[0])
+        return self._times[0]
 
     @property
     def end_ns(self) -> int:
         """Time of the last point."""
-        return int(self.times_ns[-1])
+        return self._times[-1]
 
     def sample(self, time_ns: int) -> tuple[FloatArray, FloatArray]:
         """Return position (n,) rad and velocity (n,) rad/s at `time_ns`; before the start the first point, at rest.
@@ -60,20 +64,38 @@ class JointTrajectory:
             )
         if time_ns < self.start_ns:
             return self.positions[0], np.zeros_like(self.positions[0])
-        i = int(np.searchsorted(self.times_ns, time_ns, side="right")) - 1
-        if i == len(self.times_ns) - 1:
+        i = bisect.bisect_right(self._times, time_ns) - 1
+        if i == len(self._times) - 1:
             return self.positions[i], self.tangents[i]
         return self._segment(i, time_ns)
 
     def _segment(self, i: int, time_ns: int) -> tuple[FloatArray, FloatArray]:
-        h = float(self.times_ns[i + 1] - self.times_ns[i]) / NS
-        u = float(time_ns - self.times_ns[i]) / NS / h
-        p0, p1 = self.positions[i], self.positions[i + 1]
-        m0, m1 = self.tangents[i] * h, self.tangents[i + 1] * h
-        c2, c3 = 3 * (p1 - p0) - 2 * m0 - m1, 2 * (p0 - p1) + m0 + m1
-        return p0 + u * (m0 + u * (c2 + u * c3)), (m0 + u * (2 * c2 + 3 * u * c3)) / h
+        """Cubic Hermite basis for p0, m0, p1, m1 and its derivative, applied in one product."""
+        h = (self._times[i + 1] - self._times[i]) / NS
+        u = (time_ns - self._times[i]) / NS / h
+        v = 1.0 - u
+        basis = np.array(
+            [
+                [v * v * (1.0 + 2.0 * u), h * u * v * v, u * u * (3.0 - 2.0 * u), -h * u * u * v],
+                [-6.0 * u * v / h, v * (1.0 - 3.0 * u), 6.0 * u * v / h, u * (3.0 * u - 2.0)],
+            ]
+        )
+        position, velocity = basis @ self._points[i : i + 2].reshape(4, -1)
+        return position, velocity
 
     def after(self, time_ns: int) -> "JointTrajectory | None":
         """Return the part due at `time_ns` or later, or None when all of it is late."""
         keep = self.times_ns >= time_ns
         return JointTrajectory(self.times_ns[keep], self.positions[keep]) if keep.any() else None
+
+
+def _tangents(gaps_s: FloatArray, positions: FloatArray) -> FloatArray:
+    """Return finite differences of second order inside, of first order at the ends. gaps_s: (T - 1,); (T, n) rad/s."""
+    if len(positions) == 1:
+        return np.zeros_like(positions)
+    gaps = gaps_s[:, None]
+    slopes = (positions[1:] - positions[:-1]) / gaps
+    tangents = np.empty_like(positions)
+    tangents[0], tangents[-1] = slopes[0], slopes[-1]
+    tangents[1:-1] = (gaps[1:] * slopes[:-1] + gaps[:-1] * slopes[1:]) / (gaps[1:] + gaps[:-1])
+    return tangents

@@ -1,11 +1,13 @@
 """Values that cross the borders between parts. All are frozen; arrays are read-only."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.trajectory import JointTrajectory
 
 Image = npt.NDArray[np.uint8]
 
@@ -84,3 +86,9 @@ class Chunk:
     def end_ns(self) -> int:
         """Time of the last target, ROS nanoseconds."""
         return self.start_ns + self.dt_ns * (len(self.positions) - 1)
+
+    @cached_property
+    def trajectory(self) -> JointTrajectory:
+        """The rows at their target times; worked out once, by whoever asks first (best the thread that inferred)."""
+        times = self.start_ns + self.dt_ns * np.arange(len(self.positions), dtype=np.int64)
+        return JointTrajectory(times, self.positions)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray, frozen
-from so_arm_policy.core.chunks import ChunkBuffer
+from so_arm_policy.core.chunks import ChunkBuffer, chunk_trajectory
 from so_arm_policy.core.errors import BundleError, ConfigError, InputError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
@@ -128,7 +128,7 @@ class System1:
             checked = frozen(positions, (self._manifest.horizon, len(self._manifest.joints)), "positions")
         except (*ORT_ERRORS, ShapeError) as error:
             raise BundleError(f"system1.onnx: got {error}, expected finite positions") from error
-        return Chunk(
+        chunk = Chunk(
             sequence=request.sequence,
             observation_stamp_ns=request.observation_stamp_ns,
             context_stamp_ns=request.context_stamp_ns,
@@ -136,6 +136,8 @@ class System1:
             dt_ns=self._manifest.dt_ns,
             positions=checked,
         )
+        chunk_trajectory(chunk)  # worked out here, so that the tick thread need not
+        return chunk
 
     def accept(self, chunk: Chunk, now_ns: int) -> bool:
         """Follow `chunk` from ROS time `now_ns` on; False, and counted, when late, out of order or before a reset."""
