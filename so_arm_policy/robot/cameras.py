@@ -110,7 +110,7 @@ def open_source(device: str, camera: CameraConfig) -> FrameSource:
     if device.startswith("/dev/"):
         return VideoDevice(device, camera)
     path = Path(device)
-    if path.is_dir():
+    if device and path.is_dir():
         return ImageFolder(device)
     if not path.is_file():
         raise DeviceError(

@@ -21,6 +21,7 @@ from so_arm_policy.evaluate.director import Director, instruction_sequence
 from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.evaluate.recording import Kill, Recording
 from so_arm_policy.ros.demo_monitor import DemoMonitor
+from so_arm_policy.ros.run import EventsExecutor
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.tasks.task import Task
@@ -87,7 +88,7 @@ class _Listening:
     def __enter__(self) -> DemoMonitor:
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._monitor = DemoMonitor(self._robot)
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor() if EventsExecutor is None else EventsExecutor()
         self._executor.add_node(self._monitor)
         self._thread = threading.Thread(target=self._spin, name="monitor", daemon=True)
         self._thread.start()
@@ -104,6 +105,7 @@ class _Listening:
         rclpy.try_shutdown()
 
     def _spin(self) -> None:
+        # See ros/run.py for why not spin().
         while not self._never.done():
             self._executor.spin_until_future_complete(self._never, timeout_sec=1.0)
 

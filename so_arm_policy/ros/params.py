@@ -1,6 +1,7 @@
 """ROS parameters from frozen dataclasses: one home for each default, its description and its range."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -87,6 +88,8 @@ def _declare_one(node: Node, name: str, field: "dataclasses.Field[Any]", hint: A
     except (InvalidParameterTypeException, InvalidParameterValueException, InvalidParameterException) as error:
         given = _overrides(node)[name].value if name in _overrides(node) else default
         raise ConfigError(f"parameter {name!r}: got {given!r}, expected {_expected(field, kind)}") from error
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"parameter {name!r}: got {value!r}, expected {_expected(field, kind)}")
     choices = field.metadata.get("choices", ())
     if choices and value not in choices:
         raise ConfigError(f"parameter {name!r}: got {value!r}, expected one of {list(choices)}")

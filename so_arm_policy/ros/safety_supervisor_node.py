@@ -12,7 +12,6 @@ from std_srvs.srv import Trigger
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.ticks import Tick
-from so_arm_policy.core.values import Proposal
 from so_arm_policy.msg import JointCommand
 from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
@@ -22,11 +21,13 @@ from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.status import StatusWriter
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
-from so_arm_policy.safety.values import Fault, TickInput
+from so_arm_policy.safety.values import Fault, Mode, TickInput
 from so_arm_policy.srv import SelectSource
 
 ANSWER_S = 0.5
+FOLLOWING = (Mode.ACTIVE, Mode.FALLBACK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         path = find_shipped("config", self.config.safety)
         rules = from_mapping(SupervisorConfig, load_yaml(path), str(path))
         self._supervisor = Supervisor(rules, self.robot, self.config.source)
-        self._proposals: dict[str, Proposal] = {}
+        self._inbox = Inbox(rules.sources)
+        self._heard_ns: dict[str, int] = {}
         self._request: _Request | None = None
         self._faults: tuple[Fault, ...] = ()
         self._commands = self.speak(topics.JOINT_COMMAND)
@@ -80,7 +82,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
                 now_ns=tick.now_ns,
                 ros_now_ns=now_ns,
                 sample=self.sample,
-                proposals=self._proposals,
+                proposals=self._inbox.take(self._supervisor.mode in FOLLOWING),
                 estop=asked.estop,
                 reset=asked.reset,
                 select=asked.select,
@@ -97,9 +99,9 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
 
     def facts(self) -> dict[str, object]:
         """Return what was judged, and how old its grounds are."""
-        sample, heard = self.sample, dict(self._proposals)
+        sample, heard = self.sample, dict(self._heard_ns)
         now_ns = time.monotonic_ns()
-        ages = {f"proposal_age_ms: {s}": age_ms(now_ns, p.received_ns) for s, p in heard.items()}
+        ages = {f"proposal_age_ms: {s}": age_ms(now_ns, at_ns) for s, at_ns in heard.items()}
         return {
             **super().facts(),
             "mode": self._supervisor.mode.name,
@@ -111,7 +113,9 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         }
 
     def _on_proposal(self, source: str, msg: JointCommand) -> None:
-        self._proposals[source] = convert.proposal(msg, time.monotonic_ns())
+        proposal = convert.proposal(msg, time.monotonic_ns())
+        self._heard_ns[source] = proposal.received_ns
+        self._inbox.put(source, proposal)
 
     def _on_estop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._ask(_Request(estop="safety/estop was called"), "stopped", response)

@@ -95,7 +95,10 @@ def yaml_value(value: Value) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    return repr(value)
+    mantissa, exponent_mark, exponent = repr(value).partition("e")
+    if exponent_mark and "." not in mantissa:
+        mantissa += ".0"  # YAML takes 1e-09 for text
+    return mantissa + exponent_mark + exponent
 
 
 def stack(options: StackOptions) -> list[NodeSpec]:

@@ -1,0 +1,54 @@
+"""Real rclpy on a domain of its own; nodes run in the test's process, or as processes."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.ros.domain import own_domain
+
+# pytest's importlib mode leaves helper modules beside the tests unfound.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "policy")]
+
+from ros_world import Graph  # noqa: E402
+from tiny_bundle import REACH_CORPUS, write_tiny_bundle  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def domain() -> Iterator[int]:
+    """Keep this run's messages to itself."""
+    with own_domain() as number:
+        yield number
+
+
+@pytest.fixture(scope="session")
+def robot() -> RobotConfig:
+    """The shipped single arm."""
+    return load_robot("so101")
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, robot: RobotConfig) -> Path:
+    """The folder of a bundle that runs and has learned nothing."""
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    write_tiny_bundle(folder, robot, REACH_CORPUS)
+    return folder
+
+
+@pytest.fixture
+def graph(request: pytest.FixtureRequest) -> Iterator[Graph]:
+    """A graph; parametrize it indirectly with ROS arguments."""
+    made = Graph(*getattr(request, "param", ()))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def policy_graph(bundle: Path) -> Iterator[Graph]:
+    """A graph whose nodes run the tiny bundle."""
+    made = Graph("-p", f"bundle:={bundle}")
+    yield made
+    made.close()

@@ -1,0 +1,111 @@
+"""The stack as data."""
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack, yaml_value
+
+
+@pytest.fixture
+def options(bundle):
+    def make(**changes):
+        return StackOptions(**{"bundle": str(bundle), **changes})
+
+    return make
+
+
+def names(specs):
+    return [spec.name for spec in specs]
+
+
+def test_the_policy_s_stack_has_the_boxes_of_the_data_flow(options):
+    specs = stack(options())
+    assert names(specs) == [
+        "simulator",
+        "overhead_camera",
+        "wrist_camera",
+        "system2",
+        "system1",
+        "safety_supervisor",
+    ]
+    by_name = {spec.name: spec for spec in specs}
+    assert by_name["wrist_camera"].executable == "camera"
+    assert by_name["wrist_camera"].parameters["camera"] == "wrist"
+    assert by_name["safety_supervisor"].parameters["source"] == "system1"
+    assert by_name["system1"].parameters["bundle"] == by_name["system2"].parameters["bundle"]
+
+
+@pytest.mark.parametrize("source", ["pid", "hold"])
+def test_a_hand_crafted_source_needs_no_policy(source):
+    specs = stack(StackOptions(control_source=source, cameras="none", bundle="there is none"))
+    assert names(specs) == ["simulator", source, "safety_supervisor"]
+
+
+def test_the_mock_robot_takes_the_simulator_s_place(options):
+    assert names(stack(options(robot="mock", cameras="none")))[0] == "mock_robot"
+
+
+def test_two_arms_have_three_cameras():
+    specs = stack(StackOptions(description="so101_bimanual", control_source="hold"))
+    assert names(specs)[1:4] == ["overhead_camera", "left_wrist_camera", "right_wrist_camera"]
+
+
+def test_opencv_cameras_are_given_one_by_one(options):
+    specs = stack(options(robot="mock", cameras="overhead=opencv:/dev/video0, wrist=opencv:clip.mp4"))
+    given = {spec.name: spec.parameters for spec in specs if spec.executable == "camera"}
+    assert given["overhead_camera"]["device"] == "/dev/video0"
+    assert given["wrist_camera"]["device"] == "clip.mp4"
+    assert given["wrist_camera"]["source"] == "opencv"
+
+
+def test_options_reach_every_node(options, tmp_path):
+    extra = tmp_path / "extra.yaml"
+    extra.write_text("{}")
+    changes = {"namespace": "cell1", "use_sim_time": True, "log_level": "warn", "params_file": str(extra)}
+    for spec in stack(options(**changes)):
+        arguments = spec.ros_arguments()
+        assert "__ns:=/cell1" in arguments
+        assert arguments[-4:] == ["--params-file", str(extra), "--log-level", "warn"]
+        assert spec.parameters["use_sim_time"] is (spec.name != "simulator")
+        assert spec.parameters.get("publish_clock", False) is (spec.name == "simulator")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"robot": "tank"}, r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech'\]"),
+        ({"robot": "feetech"}, "not available yet"),
+        ({"control_source": "autopilot"}, "control_source: got 'autopilot'"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"robot": "mock", "use_sim_time": True, "cameras": "none"}, "use_sim_time"),
+        ({"robot": "mock"}, "cameras: got 'sim' with robot 'mock'"),
+        ({"cameras": "overhead"}, "cameras: got 'overhead'"),
+        ({"cameras": "overhead=opencv:"}, "cameras: got 'overhead=opencv:'"),
+        ({"cameras": "tail=opencv:/dev/video0"}, "expected one of"),
+        ({"cameras": "wrist=sim,wrist=sim"}, "'wrist' twice"),
+        ({"description": "so102"}, "so102"),
+        ({"bundle": "no such bundle"}, "bundles: got 'no such bundle'"),
+        ({"params_file": "no/such/file"}, "params_file"),
+    ],
+)
+def test_what_no_stack_can_be_made_of_is_refused_with_a_reason(options, changes, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        stack(options(**changes))
+
+
+@pytest.mark.parametrize("value", ["", "1", "true", "it's", "a: b", "/tmp/x y", 3, 0.5, 1e-9, True, False])
+def test_parameter_values_are_read_back_as_what_they_were(value):
+    read = yaml.safe_load(yaml_value(value))
+    assert (read, type(read)) == (value, type(value))
+
+
+def test_every_option_says_what_it_is_for():
+    assert all(option.metadata["help"] for option in fields(StackOptions))
+
+
+def test_remappings_are_passed_on():
+    spec = NodeSpec(name="a", executable="hold", parameters={}, remappings={"joint_states": "other/joint_states"})
+    assert "joint_states:=other/joint_states" in spec.ros_arguments()
