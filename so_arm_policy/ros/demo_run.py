@@ -21,12 +21,17 @@ from so_arm_policy.evaluate.director import Director, instruction_sequence
 from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.evaluate.recording import Kill, Recording
 from so_arm_policy.ros.demo_monitor import DemoMonitor
-from so_arm_policy.ros.run import EventsExecutor
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.tasks.task import Task
 
+try:
+    from rclpy.experimental import EventsExecutor
+except ImportError:  # see ros/run.py
+    EventsExecutor = SingleThreadedExecutor
+
 UP_WITHIN_S = 90.0
+SETTLE_S = 2.0  # what the start costs the machine is not part of the run
 POLL_S = 0.02
 LOOK_S = 0.4  # how long after an instruction its first picture is kept
 TAIL_LINES = 12
@@ -88,7 +93,7 @@ class _Listening:
     def __enter__(self) -> DemoMonitor:
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._monitor = DemoMonitor(self._robot)
-        self._executor = SingleThreadedExecutor() if EventsExecutor is None else EventsExecutor()
+        self._executor = EventsExecutor()
         self._executor.add_node(self._monitor)
         self._thread = threading.Thread(target=self._spin, name="monitor", daemon=True)
         self._thread.start()
@@ -134,6 +139,9 @@ def _wait_until_up(plan: DemoPlan, stack: Stack, monitor: DemoMonitor, log: Node
             raise DeviceError(f"{text}\n{log.tail(silent)}".rstrip())
         time.sleep(POLL_S)
     say(f"all up after {time.monotonic() - began:.1f} s")
+    settled = time.monotonic() + SETTLE_S
+    while time.monotonic() < settled and stack.poll():
+        time.sleep(POLL_S)
 
 
 class _Run:
