@@ -71,7 +71,7 @@ class CameraNode(StackNode[CameraNodeConfig]):
             state = self._states.wait(WAIT_S)
             if state is None:
                 if time.monotonic() - silent_since > NO_STATE_S and not self.stopping.is_set():
-                    self.report("sim/state", "sim/state: got none, expected a simulator", self.get_logger().warning)
+                    self.report("sim/state", "sim/state: got none, expected a simulator", warn=True)
                 continue
             silent_since, began_ns = time.monotonic(), time.monotonic_ns()
             stamp_ns = convert.stamp_ns(state.header.stamp)

@@ -91,18 +91,18 @@ class StackNode(Node, Generic[C]):
 
         self.create_subscription(topic.type, name, guarded, topic.qos)
 
-    def report(self, kind: str, text: str, log: Callable[[str], object] | None = None) -> None:
-        """Log an error (or with `log`), the same kind at most every few seconds, and show it in the diagnostics."""
+    def report(self, kind: str, text: str, *, warn: bool = False) -> None:
+        """Log an error (or a warning), the same kind at most every few seconds, and show it in the diagnostics."""
         now = time.monotonic()
         self._complaints[kind] = (now, text)
         self.counts[f"errors: {kind}"] += 1
         if now - self._logged.get(kind, -REPEAT_S) >= REPEAT_S:
             self._logged[kind] = now
             # One call for each severity: rclpy raises when the same line of code logs with another one.
-            if log is None:
-                self.get_logger().error(text)
+            if warn:
+                self.get_logger().warning(text)
             else:
-                log(text)
+                self.get_logger().error(text)
 
     def _publish_diagnostics(self) -> None:
         now = time.monotonic()

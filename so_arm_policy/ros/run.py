@@ -10,18 +10,12 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 
 from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.node import StackNode
-
-try:
-    from rclpy.experimental import EventsExecutor
-except ImportError:  # distributions before Jazzy's 7.1.4
-    EventsExecutor = None
 
 OK, FAILED, UNUSABLE = 0, 1, 2
 PARENT_VARIABLE = "SO_ARM_PARENT_PID"  # a node that `so-arm up` started ends when that is gone
@@ -34,7 +28,6 @@ class _Runner:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.exit_code = OK
-        self._never: Future[None] = Future()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stop.set()
@@ -49,12 +42,6 @@ class _Runner:
             self.exit_code = FAILED
         self.stop.set()
 
-    def spin(self, executor: Any) -> None:
-        # Not EventsExecutor.spin(): its wait without end is a busy loop that runs nothing in the Jazzy wheels, and
-        # spin_once() returns to Python after every callback. With a time limit, this waits and wakes as it should.
-        while not self._never.done():
-            executor.spin_until_future_complete(self._never, timeout_sec=1.0)
-
     def wait(self) -> None:
         parent = int(os.environ.get(PARENT_VARIABLE, "0"))
         while not self.stop.wait(WATCH_S):
@@ -63,20 +50,14 @@ class _Runner:
 
     def run(self, make: Callable[[], StackNode[Any]]) -> None:
         node = make()
-        executor = SingleThreadedExecutor() if EventsExecutor is None else EventsExecutor()
-        executor.add_node(node)
-        spinning = threading.Thread(target=self.spin, args=(executor,), name="executor", daemon=True)
+        spinner = Spinner(node)
         try:
             node.start()
-            spinning.start()
+            spinner.start()
             self.wait()
         finally:
             node.stop()
-            self._never.set_result(None)
-            executor.wake()
-            if spinning.ident is not None:
-                spinning.join(timeout=5.0)
-            executor.shutdown(timeout_sec=1.0)
+            spinner.stop()
             node.destroy_node()
 
 

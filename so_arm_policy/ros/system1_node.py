@@ -89,7 +89,7 @@ class System1Node(TickNode[System1Config]):
         try:
             q, dq = self._system1.command(now_ns)
         except ChunkExpired as error:
-            self.report("silent", f"no proposal: {error}", self.get_logger().warning)
+            self.report("silent", f"no proposal: {error}", warn=True)
             return
         followed = self._system1.chunk
         assert followed is not None

@@ -1,15 +1,13 @@
 """Nodes under test in this process, and one that talks to them."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rclpy.experimental import EventsExecutor
-from rclpy.task import Future
 
 from so_arm_policy.ros import topics
+from so_arm_policy.ros.executor import Spinner
 
 PATIENCE_S = 60.0  # how long a busy machine may take until a test fails
 
@@ -28,21 +26,14 @@ class Graph:
     def __init__(self, *ros_args: str) -> None:
         rclpy.init(args=["--ros-args", *ros_args])
         self.tester = rclpy.create_node("tester", use_global_arguments=False)
-        self.executor = EventsExecutor()
-        self.executor.add_node(self.tester)
+        self.spinner = Spinner(self.tester)
         self.heard: dict[str, list[Any]] = {}
         self._nodes: list[Any] = []
-        self._end: Future = Future()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-
-    def _spin(self) -> None:
-        while not self._end.done():
-            self.executor.spin_until_future_complete(self._end, timeout_sec=0.5)
 
     def run(self, node: Any) -> Any:
         """Start a node of the stack."""
         self._nodes.append(node)
-        self.executor.add_node(node)
+        self.spinner.add(node)
         node.start()
         return node
 
@@ -55,24 +46,14 @@ class Graph:
     def say(self, topic: topics.Topic) -> Callable[[Any], None]:
         """Return what publishes on `topic`; waits until somebody listens."""
         publisher = self.tester.create_publisher(topic.type, topic.name, topic.qos)
-        if self._thread.ident is None:
-            self._thread.start()
+        self.spinner.start()
         wait_until(lambda: publisher.get_subscription_count() > 0)
         return publisher.publish
-
-    def spin(self) -> None:
-        """Begin to deliver messages."""
-        if self._thread.ident is None:
-            self._thread.start()
 
     def close(self) -> None:
         for node in self._nodes:
             node.stop()
-        self._end.set_result(None)
-        self.executor.wake()
-        if self._thread.ident is not None:
-            self._thread.join(10.0)
-        self.executor.shutdown(timeout_sec=1.0)
+        self.spinner.stop()
         for node in [*self._nodes, self.tester]:
             node.destroy_node()
         rclpy.try_shutdown()
