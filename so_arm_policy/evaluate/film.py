@@ -46,7 +46,7 @@ def _frames(recording: Recording, times: np.ndarray) -> Iterator[Pillow.Image]:
             picture.paste(Pillow.fromarray(large.render(recording.scene, qpos, main)), (0, 0))
             for i, camera in enumerate(others):
                 inset = Pillow.fromarray(small.render(recording.scene, qpos, camera))
-                x, y = WIDTH - 6 - (i + 1) * (INSET_WIDTH + 4), 6
+                x, y = WIDTH - 4 - (i + 1) * (INSET_WIDTH + 4), HEIGHT - 6 - INSET_HEIGHT
                 picture.paste((240, 240, 240), (x - 1, y - 1, x + INSET_WIDTH + 1, y + INSET_HEIGHT + 1))
                 picture.paste(inset, (x, y))
             _caption(ImageDraw.Draw(picture), recording, time_s, font)
@@ -66,6 +66,8 @@ def _caption(draw: ImageDraw.ImageDraw, recording: Recording, time_s: float, fon
 
 
 def _palette(frames: list[Pillow.Image]) -> Pillow.Image:
-    """Return one palette for all of `frames`."""
-    sheet: Image = np.concatenate([np.asarray(frame)[::2, ::2] for frame in frames])
-    return Pillow.fromarray(sheet).quantize(PALETTE_COLORS, method=Pillow.Quantize.MEDIANCUT)
+    """Return one palette for all of `frames`. Rare colours count for more than their area: cubes are small."""
+    pixels: Image = np.concatenate([np.asarray(frame)[::2, ::2].reshape(-1, 3) for frame in frames])
+    colors, counts = np.unique(pixels & 0xFC, axis=0, return_counts=True)
+    sheet = np.repeat(colors, np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)
+    return Pillow.fromarray(sheet[None]).quantize(PALETTE_COLORS, method=Pillow.Quantize.MEDIANCUT)

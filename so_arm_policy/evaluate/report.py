@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image as Pillow
 
+from so_arm_policy import __version__
 from so_arm_policy.core.values import Image
 from so_arm_policy.evaluate import plots
 from so_arm_policy.evaluate.demo_summary import DemoSummary, Row, kill_text, table
@@ -69,6 +72,7 @@ def write_report(
         kills=[(k, kill_text(k), Markup(plots.kill(recording, k))) for k in summary.kills],
         nodes=_node_rows(recording),
         plots=_plots(recording),
+        made_on=f"so_arm_policy {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs",
     )
     path.write_text(text, encoding="utf-8")
 
