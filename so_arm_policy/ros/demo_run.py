@@ -4,16 +4,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 
 from so_arm_policy.core.errors import DeviceError
 from so_arm_policy.core.robot import RobotConfig
@@ -21,14 +19,10 @@ from so_arm_policy.evaluate.director import Director, instruction_sequence
 from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.evaluate.recording import Kill, Recording
 from so_arm_policy.ros.demo_monitor import DemoMonitor
+from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.tasks.task import Task
-
-try:
-    from rclpy.experimental import EventsExecutor
-except ImportError:  # see ros/run.py
-    EventsExecutor = SingleThreadedExecutor
 
 UP_WITHIN_S = 90.0
 SETTLE_S = 2.0  # what the start costs the machine is not part of the run
@@ -83,42 +77,25 @@ class NodeLog:
             self._file.close()
 
 
-class _Listening:
-    """Runs a monitor in a thread for as long as the block runs."""
-
-    def __init__(self, robot: RobotConfig) -> None:
-        self._robot = robot
-        self._never: Future[Any] = Future()
-
-    def __enter__(self) -> DemoMonitor:
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self._monitor = DemoMonitor(self._robot)
-        self._executor = EventsExecutor()
-        self._executor.add_node(self._monitor)
-        self._thread = threading.Thread(target=self._spin, name="monitor", daemon=True)
-        self._thread.start()
-        return self._monitor
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._never.set_result(None)
-        self._executor.wake()
-        self._thread.join(timeout=5.0)
-        self._executor.shutdown(timeout_sec=1.0)
-        self._monitor.destroy_node()
+@contextmanager
+def _listening(robot: RobotConfig) -> Iterator[DemoMonitor]:
+    """Run a monitor in a thread for as long as the block runs."""
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    monitor = DemoMonitor(robot)
+    spinner = Spinner(monitor)
+    spinner.start()
+    try:
+        yield monitor
+    finally:
+        spinner.stop()
+        monitor.destroy_node()
         rclpy.try_shutdown()
-
-    def _spin(self) -> None:
-        # See ros/run.py for why not spin().
-        while not self._never.done():
-            self._executor.spin_until_future_complete(self._never, timeout_sec=1.0)
 
 
 def run_demo(plan: DemoPlan, log: NodeLog, say: Say) -> Recording:
     """Run `plan` and return what happened. Raises DeviceError when the stack does not come up in time."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with _Listening(plan.robot) as monitor, Stack(plan.specs, log) as stack:
+    with _listening(plan.robot) as monitor, Stack(plan.specs, log) as stack:
         _wait_until_up(plan, stack, monitor, log, say)
         return _Run(plan, stack, monitor, say).go()
 
