@@ -32,7 +32,7 @@ class StackOptions:
 
     robot: str = _option("sim", "what stands for the arm: MuJoCo, an echo of the commands, or the servo bus", ROBOTS)
     description: str = _option("so101", "robot description: a shipped name (config/robots) or the path of a YAML file")
-    bundle: str = _option("reach-flow", "policy: a shipped name (bundles) or the path of a bundle's folder")
+    bundle: str = _option("reach_flow", "policy: a shipped name (bundles) or the path of a bundle's folder")
     control_source: str = _option("system1", "source that acts at first: the policy (system1), pid or hold", SOURCES)
     cameras: str = _option(
         "sim",

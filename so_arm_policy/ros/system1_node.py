@@ -26,7 +26,7 @@ WAIT_S = 0.2
 class System1Config(TickNodeConfig):
     """Parameters of the system1 node."""
 
-    bundle: str = parameter("reach-flow", "policy bundle: a shipped name (bundles) or the path of a folder")
+    bundle: str = parameter("reach_flow", "policy bundle: a shipped name (bundles) or the path of a folder")
     infer_every: int = parameter(0, "ticks between inferences; 0 takes what the bundle says", low=0, high=120)
     seed: int = parameter(0, "seed of the noise that a chunk is made from", low=0, high=2**31 - 1)
     blend_s: float = parameter(0.1, "time over which a switch between chunks fades", low=0.001, high=2.0)

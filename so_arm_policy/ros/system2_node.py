@@ -25,7 +25,7 @@ from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 class System2Config(TickNodeConfig):
     """Parameters of the system2 node."""
 
-    bundle: str = parameter("reach-flow", "policy bundle: a shipped name (bundles) or the path of a folder")
+    bundle: str = parameter("reach_flow", "policy bundle: a shipped name (bundles) or the path of a folder")
     rate_hz: int = parameter(10, "most contexts a second", low=1, high=60)
     max_image_age_s: float = parameter(0.5, "oldest picture that is used", low=0.01, high=10.0)
     threads: int = parameter(1, "threads of an inference", low=1, high=64)
