@@ -1,6 +1,7 @@
 """The safety supervisor as a node: the only writer of joint_command."""
 
 import functools
+import queue
 import sys
 import threading
 import time
@@ -60,7 +61,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         self._supervisor = Supervisor(rules, self.robot, self.config.source)
         self._inbox = Inbox(rules.sources)
         self._heard_ns: dict[str, int] = {}
-        self._request: _Request | None = None
+        # A queue, not a slot: a reset that comes in the same tick must not overwrite an e-stop.
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._faults: tuple[Fault, ...] = ()
         self._commands = self.speak(topics.JOINT_COMMAND)
         self._status = StatusWriter(self.speak(topics.SAFETY_STATUS))
@@ -74,8 +76,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
 
     def tick(self, tick: Tick) -> None:
         """Judge and command."""
-        request, self._request = self._request, None
-        asked = request or _Request()
+        requests = [self._requests.get_nowait() for _ in range(self._requests.qsize())]
         now_ns = self.now_ns()
         verdict = self._supervisor.step(
             TickInput(
@@ -83,9 +84,9 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
                 ros_now_ns=now_ns,
                 sample=self.sample,
                 proposals=self._inbox.take(self._supervisor.mode in FOLLOWING),
-                estop=asked.estop,
-                reset=asked.reset,
-                select=asked.select,
+                estop=next((r.estop for r in requests if r.estop), None),
+                reset=any(r.reset for r in requests),
+                select=next((r.select for r in reversed(requests) if r.select is not None), None),
                 faults=self._faults,
             )
         )
@@ -93,7 +94,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
             self._commands.publish(convert.joint_state(self.robot, now_ns, verdict.command))
             self.counts["joint_command"] += 1
         self._status.update(self._supervisor, verdict, now_ns)
-        if request is not None:
+        for request in requests:
             request.refused = verdict.refused
             request.done.set()
 
@@ -127,7 +128,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         return self._ask(_Request(select=request.source), f"selected {request.source}", response)
 
     def _ask(self, request: _Request, done: str, response: Trigger.Response) -> Trigger.Response:
-        self._request = request
+        self._requests.put(request)
         answered = request.done.wait(ANSWER_S)
         response.success = answered and not request.refused
         response.message = (request.refused or done) if answered else "no tick answered, the supervisor is stopping"
