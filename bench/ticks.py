@@ -27,6 +27,7 @@ environment.prepare()
 import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from rclpy.node import Node  # noqa: E402
+from rclpy.qos import HistoryPolicy, QoSProfile  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from ticks_loops import figures_of  # noqa: E402
@@ -48,6 +49,8 @@ SETTLE_S = 5.0
 INSTRUCTION_S = 6.0
 EDGES_MS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.33, 16.7, math.inf)
 BAR = 40
+# This process may be late itself: nothing that arrives meanwhile is to be lost.
+DEEP = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +88,8 @@ class Listener(Node):
         super().__init__("bench_ticks")
         self.arrivals: list[int] = []
         self.supervisor: tuple[int, dict[str, str]] | None = None
-        self.create_subscription(
-            topics.JOINT_COMMAND.type, topics.JOINT_COMMAND.name, self._on_command, topics.RELIABLE
-        )
-        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS.name, self._on_diagnostics, topics.DEFAULT)
+        for topic, callback in ((topics.JOINT_COMMAND, self._on_command), (topics.DIAGNOSTICS, self._on_diagnostics)):
+            self.create_subscription(topic.type, topic.name, callback, DEEP)
         self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.LATCHED)
 
     def instruct(self, text: str) -> None:

@@ -3,8 +3,6 @@
 import sys
 
 from so_arm_policy.control.hold import Hold
-from so_arm_policy.msg import SafetyStatus
-from so_arm_policy.ros import topics
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.source_node import SourceNode
 from so_arm_policy.ros.tick_node import TickNodeConfig
@@ -17,11 +15,6 @@ class HoldNode(SourceNode[TickNodeConfig]):
         """Raises ConfigError."""
         super().__init__("hold", TickNodeConfig)
         self.source = Hold()
-        self.listen(topics.SAFETY_STATUS, self._on_status)
-
-    def _on_status(self, msg: SafetyStatus) -> None:
-        if msg.state != SafetyStatus.ACTIVE or msg.source != self.source.name:
-            self.source.reset()  # another source moves the arm, or nobody: the pose to keep is still to come
 
 
 def main() -> int:

@@ -31,11 +31,17 @@ class PidNode(SourceNode[PidNodeConfig]):
         super().__init__("pid", PidNodeConfig)
         self.source = self._pid = JointPid(self.config.pid, self.robot)
         self._goals: Latest[FloatArray] = Latest()
-        self._pid.set_goal(self.robot.home)
+        self._goal = self.robot.home
+        self._pid.set_goal(self._goal)
         self.listen(topics.PID_GOAL, self._on_goal)
 
     def _on_goal(self, msg: JointState) -> None:
         self._goals.put(self.robot.order(msg.name, msg.position, "pid/goal"))
+
+    def restart(self) -> None:
+        """Begin anew, with the same goal."""
+        super().restart()
+        self._pid.set_goal(self._goal)
 
     def tick(self, tick: Tick) -> None:
         """Take a new goal, if any, then propose."""
@@ -43,6 +49,7 @@ class PidNode(SourceNode[PidNodeConfig]):
         if goal is not None:
             try:
                 self._pid.set_goal(goal)
+                self._goal = goal
             except SoArmError as error:
                 self.report("pid/goal", str(error))
         super().tick(tick)

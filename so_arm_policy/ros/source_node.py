@@ -6,6 +6,7 @@ from so_arm_policy.control.source import Source
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
@@ -24,7 +25,13 @@ class SourceNode(TickNode[C]):
         self.source: Source
         self._sequence = 0
         self._proposals = self.speak(topics.proposal(name))
+        self._followed = True
         self.listen(topics.JOINT_STATES, self.on_joint_states)
+        self.listen(topics.SAFETY_STATUS, self._on_status)
+
+    def restart(self) -> None:
+        """Begin anew from where the arm is: the source was not followed."""
+        self.source.reset()
 
     def tick(self, tick: Tick) -> None:
         """Ask the source and publish what it wants; after a silence of the joints it begins anew."""
@@ -33,8 +40,10 @@ class SourceNode(TickNode[C]):
             return
         if tick.now_ns - sample.received_ns > STALE_NS:
             self.report("joint_states", f"joint_states: got none for {age_ms(tick.now_ns, sample.received_ns):.0f} ms")
-            self.source.reset()
+            self.restart()
             return
+        if not self._followed:
+            self.restart()
         wanted = self.source.command(now_ns, sample)
         if wanted is None:
             return
@@ -51,3 +60,7 @@ class SourceNode(TickNode[C]):
         self._sequence += 1
         self._proposals.publish(convert.joint_command(proposal))
         self.counts["proposals"] += 1
+
+    def _on_status(self, msg: SafetyStatus) -> None:
+        # While another source moves the arm, or nobody, what this one wants must stay near where the arm is.
+        self._followed = msg.state == SafetyStatus.ACTIVE and msg.source == self.source.name

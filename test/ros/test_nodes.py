@@ -128,6 +128,20 @@ def test_pid_goes_to_its_goal_and_refuses_one_out_of_reach(graph):
     repeat(say, where_it_wants_to_be, lambda: heard and abs(heard[-1].position[0] - target[0]) < 0.02)
 
 
+@pytest.mark.parametrize("make", [HoldNode, PidNode])
+def test_a_source_that_is_not_followed_stays_where_the_arm_is(graph, make):
+    node = graph.run(make())
+    heard = graph.hear(topics.proposal(node.get_name()))
+    say, status = graph.say(topics.JOINT_STATES), graph.say(topics.SAFETY_STATUS)
+    status(SafetyStatus(state=SafetyStatus.ACTIVE, source="system1"))
+    wait_until(lambda: node.counts["safety/status"] == 1)
+    moved = ROBOT.home + 0.3
+    repeat(say, joints, lambda: len(heard) > 3)
+    repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position, moved, atol=0.01))
+    repeat(say, lambda: joints(moved), lambda: node.loop.ticks % 100 == 0)
+    np.testing.assert_allclose(heard[-1].position, moved, atol=0.01)
+
+
 def hold_proposal(sequence, q=ROBOT.home, **changes):
     stamp = now_ns()
     proposal = Proposal(
