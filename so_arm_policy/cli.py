@@ -23,6 +23,8 @@ class Command:
 COMMANDS = {
     "demo": Command("so_arm_policy.ros.demo_command", "run the full stack in simulation and report on it"),
     "up": Command("so_arm_policy.ros.up_command", "start the stack as processes and keep it running"),
+    "tell": Command("so_arm_policy.ros.tell_command", "give a running stack an instruction"),
+    "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
