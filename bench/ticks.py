@@ -30,7 +30,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.qos import HistoryPolicy, QoSProfile  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
-from ticks_loops import figures_of  # noqa: E402
+from ticks_loops import arrival_figures  # noqa: E402
 
 from so_arm_policy.core.errors import DeviceError, SoArmError  # noqa: E402
 from so_arm_policy.core.ticks import BIN_NS, percentile_ms  # noqa: E402
@@ -159,7 +159,7 @@ def measure(options: StackOptions, seconds: float) -> tuple[list[Figures], dict[
     figures = [
         Figures.of("noise floor, bare grid", outputs["floor"]),
         difference(before, after),
-        Figures.of("joint_command, arrival", figures_of(arrivals)),
+        Figures.of("joint_command, arrival", arrival_figures(arrivals)),
         Figures.of("plain rclpy timer", outputs["timer"]),
     ]
     return figures, memory, nodes.restarts

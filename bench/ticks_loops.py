@@ -14,6 +14,7 @@ from so_arm_policy.ros import environment
 environment.prepare()
 
 import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
 import rclpy  # noqa: E402
 
 from so_arm_policy.core.ticks import BIN_NS, BINS, TickLoop  # noqa: E402
@@ -23,24 +24,44 @@ from so_arm_policy.ros.realtime import RealtimeConfig, prepare_process, prepare_
 PERIOD_NS = NS / CONTROL_HZ
 
 
-def figures_of(times_ns: Sequence[int]) -> dict[str, object]:
-    """Figures of events that should lie on a 120 Hz grid of unknown phase.
+def on_grid(times_ns: Sequence[int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Time of each event since the origin of the 120 Hz grid that suits them, and the newest place then due.
 
-    The phase is where most events lie, less what the earliest of them are before it: nothing is earlier than its due
-    time. From the last event back, each is given the newest place of the grid that is due and not taken, so a burst
-    after a stall is late, not missing. bins: lateness as in core/ticks.py; missed: places without an event.
+    The phase of the grid is where most events lie, less what the earliest of those are before it: nothing is early.
     """
     times = np.asarray(times_ns, dtype=np.float64) - times_ns[0]
     counts, edges = np.histogram(times % PERIOD_NS, bins=80, range=(0.0, PERIOD_NS))
     off_mode = (times - edges[counts.argmax()] + PERIOD_NS / 2) % PERIOD_NS - PERIOD_NS / 2
     origin_ns = edges[counts.argmax()] + off_mode[np.abs(off_mode) < PERIOD_NS / 8].min()
-    places = np.floor((times - origin_ns) / PERIOD_NS).astype(np.int64)
+    since = times - origin_ns
+    return since, np.floor(since / PERIOD_NS).astype(np.int64)
+
+
+def arrival_figures(times_ns: Sequence[int]) -> dict[str, object]:
+    """Figures of messages of which none was lost: from the last one back, each is of the newest place not taken.
+
+    A burst after a stall is then late, not missing; places without a message were never sent.
+    """
+    since, places = on_grid(times_ns)
     for i in range(len(places) - 2, -1, -1):
         places[i] = min(places[i], places[i + 1] - 1)
-    late = np.clip((times - origin_ns - places * PERIOD_NS) // BIN_NS, 0, BINS - 1).astype(int)
-    bins = {int(i): int(n) for i, n in zip(*np.unique(late, return_counts=True), strict=True)}
-    missed = int(places[-1] - places[0] + 1 - len(times))
-    return {"ticks": len(times), "missed": missed, "rate_hz": (len(times) - 1) / times[-1] * NS, "bins": bins}
+    missed = int(places[-1] - places[0] + 1 - len(places))
+    return _figures(since, since - places * PERIOD_NS, missed)
+
+
+def timer_figures(times_ns: Sequence[int]) -> dict[str, object]:
+    """Figures of a loop that after a stall runs once, late, and leaves out what was due meanwhile."""
+    since, newest = on_grid(times_ns)
+    due = np.concatenate([newest[:1], newest[:-1] + 1])  # each event is for the place after those that were due before
+    due = np.minimum(due, newest)
+    return _figures(since, since - due * PERIOD_NS, int((np.diff(newest) - 1).clip(min=0).sum()))
+
+
+def _figures(since: npt.NDArray[np.float64], late: npt.NDArray[np.float64], missed: int) -> dict[str, object]:
+    places = np.clip(late // BIN_NS, 0, BINS - 1).astype(int)
+    bins = {int(i): int(n) for i, n in zip(*np.unique(places, return_counts=True), strict=True)}
+    rate_hz = (len(since) - 1) / (since[-1] - since[0]) * NS
+    return {"ticks": len(since), "missed": missed, "rate_hz": rate_hz, "bins": bins}
 
 
 def floor(seconds: float) -> dict[str, object]:
@@ -67,7 +88,7 @@ def timer(seconds: float) -> dict[str, object]:
         rclpy.spin_once(node)
     node.destroy_node()
     rclpy.shutdown()
-    return figures_of(times)
+    return timer_figures(times)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from so_arm_policy.robot.cameras import Camera
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import NodeConfig, StackNode, age_ms, percentiles
 from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.sim_picture import SimPicture
 
@@ -65,6 +66,7 @@ class CameraNode(StackNode[CameraNodeConfig]):
         return {**percentiles("picture", self._taking), "image_age_ms": age_ms(self.now_ns(), self._stamp_ns)}
 
     def _draw(self) -> None:
+        stay_in_background()
         picture = SimPicture(self.robot, self._camera.name)
         period_ns, silent_since = NS // round(self._camera.fps), time.monotonic()
         while not self.stopping.is_set():
@@ -87,6 +89,7 @@ class CameraNode(StackNode[CameraNodeConfig]):
         picture.close()
 
     def _capture(self) -> None:
+        stay_in_background()
         camera, period_ns = Camera(self.config.device, self._camera), NS // round(self._camera.fps)
         due_ns = time.monotonic_ns()
         while not self.stopping.wait(max(due_ns - time.monotonic_ns(), 0) / NS):

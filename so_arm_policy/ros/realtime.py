@@ -12,6 +12,7 @@ from so_arm_policy.ros.params import parameter
 
 Log = Callable[[str], object]
 
+BACKGROUND_NICE = 5
 PR_SET_TIMERSLACK = 29
 MCL_CURRENT, MCL_FUTURE = 1, 2
 SWITCH_INTERVAL_S = 0.0005  # a callback may keep the tick thread from the interpreter this long; Python's own is 5 ms
@@ -63,6 +64,11 @@ def prepare_tick_thread(config: RealtimeConfig, warn: Log) -> None:
             "raise the nice limit (ulimit -e, /etc/security/limits.conf)",
             warn,
         )
+
+
+def stay_in_background() -> None:
+    """Call in a thread whose work may wait, such as pictures and inferences: ticks of all nodes go first."""
+    os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0) + BACKGROUND_NICE, 19))
 
 
 def _lock_memory() -> None:

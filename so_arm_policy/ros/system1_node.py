@@ -15,6 +15,7 @@ from so_arm_policy.policy.system1 import ActRequest, System1
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 
@@ -142,6 +143,7 @@ class System1Node(TickNode[System1Config]):
         self._requests.put(request)
 
     def _infer(self) -> None:
+        stay_in_background()
         while not self.stopping.is_set():
             request = self._requests.wait(WAIT_S)
             if request is None:

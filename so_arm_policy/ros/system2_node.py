@@ -34,6 +34,8 @@ class System2Config(TickNodeConfig):
 class System2Node(TickNode[System2Config]):
     """Encodes the newest pictures; without all of them, or an instruction it can read, it says why and is silent."""
 
+    in_background = True
+
     def __init__(self) -> None:
         """Raises ConfigError or BundleError."""
         super().__init__("system2", System2Config)

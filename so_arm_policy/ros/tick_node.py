@@ -13,7 +13,7 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import JointSample
 from so_arm_policy.ros import convert
 from so_arm_policy.ros.node import NodeConfig, StackNode
-from so_arm_policy.ros.realtime import RealtimeConfig, prepare_process, prepare_tick_thread
+from so_arm_policy.ros.realtime import RealtimeConfig, prepare_process, prepare_tick_thread, stay_in_background
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ C = TypeVar("C", bound=TickNodeConfig)
 
 class TickNode(StackNode[C]):
     """Runs `tick` at the control rate and says in its diagnostics how punctual that was."""
+
+    in_background = False  # whether the ticks of other nodes go first
 
     def __init__(self, name: str, config_type: type[C]) -> None:
         """Raises ConfigError."""
@@ -74,5 +76,7 @@ class TickNode(StackNode[C]):
         }
 
     def _run(self) -> None:
+        if self.in_background:
+            stay_in_background()
         prepare_tick_thread(self.config.realtime, self.get_logger().warning)
         self.loop.run()

@@ -8,7 +8,14 @@ import threading
 import pytest
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.realtime import SWITCH_INTERVAL_S, RealtimeConfig, prepare_process, prepare_tick_thread
+from so_arm_policy.ros.realtime import (
+    BACKGROUND_NICE,
+    SWITCH_INTERVAL_S,
+    RealtimeConfig,
+    prepare_process,
+    prepare_tick_thread,
+    stay_in_background,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +41,20 @@ def test_by_default_nothing_is_asked_of_the_kernel_and_the_collector_leaves_old_
     assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S)
     assert warnings == []
     assert in_a_thread(RealtimeConfig()) == []
+
+
+def test_background_threads_give_way_and_only_they():
+    before, inside = os.getpriority(os.PRIO_PROCESS, 0), []
+
+    def work():
+        stay_in_background()
+        inside.append(os.getpriority(os.PRIO_PROCESS, 0))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert inside == [min(before + BACKGROUND_NICE, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_refusal_is_a_warning_that_says_what_to_do():
