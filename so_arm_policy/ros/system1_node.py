@@ -1,26 +1,24 @@
 """System 1 as a node: a command on every tick, from chunks that a worker infers beside the tick."""
 
+import functools
 import sys
-import time
 from dataclasses import dataclass
 
-from so_arm_policy.core.errors import BundleError, ChunkExpired, InputError
-from so_arm_policy.core.latest import Latest
+from so_arm_policy.core.errors import ChunkExpired, InputError
 from so_arm_policy.core.paths import find_shipped
-from so_arm_policy.core.ticks import Histogram, Tick
+from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import Chunk, Context, Proposal
 from so_arm_policy.msg import SafetyStatus, SceneContext
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.system1 import ActRequest, System1
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.inference import InferenceWorker
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
-from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 
 NAME = "system1"
-WAIT_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +50,13 @@ class System1Node(TickNode[System1Config]):
             max_context_age_s=config.max_context_age_s,
             threads=config.threads,
         )
-        self._context: Context | None = None
+        self._newest_context: Context | None = None
         self._following = True
-        self._requests: Latest[ActRequest] = Latest()
-        self._chunks: Latest[Chunk] = Latest()
-        self._busy = False
-        self._late = 0
+        self._worker: InferenceWorker[ActRequest, Chunk] = InferenceWorker(
+            self._system1.infer, self._on_chunk, functools.partial(self.report, "inference")
+        )
         self._due_tick = 0
         self._sequence = 0
-        self._inference = Histogram()
         self._proposals = self.speak(topics.proposal(NAME))
         self._chunk_topic = self.speak(topics.CHUNK)
         self.listen(topics.JOINT_STATES, self.on_joint_states)
@@ -69,18 +65,18 @@ class System1Node(TickNode[System1Config]):
 
     def start(self) -> None:
         """Begin inferences and ticks."""
-        self.spawn("inference", self._infer)
+        self.spawn("inference", functools.partial(self._worker.run, self.stopping))
         super().start()
 
     def stop(self) -> None:
         """End both."""
-        self._requests.close()
+        self._worker.close()
         super().stop()
 
     def tick(self, tick: Tick) -> None:
         """Take in a finished chunk, ask for the next, propose."""
         now_ns = self.now_ns()
-        chunk = self._chunks.take()
+        chunk = self._worker.take()
         if chunk is not None:
             self._system1.accept(chunk, now_ns)
         if tick.index >= self._due_tick:
@@ -110,13 +106,13 @@ class System1Node(TickNode[System1Config]):
 
     def facts(self) -> dict[str, object]:
         """Return inference times, what was late, and how old the grounds are."""
-        now_ns, context, chunk = self.now_ns(), self._context, self._system1.chunk
+        now_ns, context, chunk = self.now_ns(), self._newest_context, self._system1.chunk
         return {
             **super().facts(),
-            **percentiles("inference", self._inference),
+            **percentiles("inference", self._worker.times),
             "waiting_for": self._waiting(),
             "infer_every_ticks": self._every,
-            "inferences_late": self._late,
+            "inferences_late": self._worker.late,
             "chunks_dropped": self._system1.dropped,
             "context_age_ms": age_ms(now_ns, context.stamp_ns if context else None),
             "chunk_age_ms": age_ms(now_ns, chunk.observation_stamp_ns if chunk else None),
@@ -124,45 +120,26 @@ class System1Node(TickNode[System1Config]):
 
     def _waiting(self) -> str:
         """Return what has never come yet; before that there is nothing to complain about."""
-        return "joint_states" if self.sample is None else "system2/context" if self._context is None else ""
+        return "joint_states" if self.sample is None else "system2/context" if self._newest_context is None else ""
 
     def _ask(self, tick: Tick, now_ns: int) -> None:
-        sample, context = self.sample, self._context
-        if sample is None or context is None:
-            return
-        if self._busy:
-            self._late += 1
+        sample, context = self.sample, self._newest_context
+        if sample is None or context is None or not self._worker.is_free():
             return
         try:
             request = self._system1.request(now_ns, sample, context, self._following)
         except InputError as error:
             self.report("request", str(error))
             return
-        self._busy = True
         self._due_tick = tick.index + self._every
-        self._requests.put(request)
+        self._worker.ask(request)
 
-    def _infer(self) -> None:
-        stay_in_background()
-        while not self.stopping.is_set():
-            request = self._requests.wait(WAIT_S)
-            if request is None:
-                continue
-            began_ns = time.monotonic_ns()
-            try:
-                chunk = self._system1.infer(request)
-            except BundleError as error:
-                self.report("inference", str(error))
-                self._busy = False
-                continue
-            self._inference.add(time.monotonic_ns() - began_ns)
-            self._chunks.put(chunk)
-            self._busy = False
-            self.counts["inferences"] += 1
-            self._chunk_topic.publish(convert.chunk_msg(chunk, self.robot, self.now_ns()))
+    def _on_chunk(self, chunk: Chunk) -> None:
+        self.counts["inferences"] += 1
+        self._chunk_topic.publish(convert.chunk_msg(chunk, self.robot, self.now_ns()))
 
     def _on_context(self, msg: SceneContext) -> None:
-        self._context = convert.context(msg)
+        self._newest_context = convert.context(msg)
 
     def _on_status(self, msg: SafetyStatus) -> None:
         self._following = msg.state == SafetyStatus.ACTIVE and msg.source == NAME

@@ -1,10 +1,13 @@
 """Nodes of the stack in this process, fed with messages: what they make of good ones and of garbage."""
 
+import ast
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from ros_world import wait_until
 from sensor_msgs.msg import Image, JointState
@@ -15,6 +18,7 @@ from std_msgs.msg import String
 from so_arm_policy.core.values import CameraImage, Context, Proposal
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros import node as node_module
 from so_arm_policy.ros.camera_node import CameraNode
 from so_arm_policy.ros.hold_node import HoldNode
 from so_arm_policy.ros.mock_robot_node import MockRobotNode
@@ -255,6 +259,39 @@ def test_a_second_writer_of_joint_command_makes_the_supervisor_hold(graph):
     assert world.state() == SafetyStatus.HOLD
     graph.tester.destroy_publisher(other)
     world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_a_second_supervisor_counts_once_it_speaks_since_a_silent_one_may_be_a_killed_one_s_ghost(graph):
+    world = Supervised(graph)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    twin = rclpy.create_node("safety_supervisor", use_global_arguments=False)
+    publisher = twin.create_publisher(JointState, "joint_command", topics.RELIABLE)
+    count = graph.tester.count_publishers
+    world.feed(lambda: count("joint_command") == 2)
+    checks = []
+    check = world.node._writer.check
+    world.node._writer.check = lambda: checks.append(check())
+    world.feed(lambda: len(checks) == 2)
+    assert world.state() == SafetyStatus.ACTIVE
+
+    def both(sequence):
+        publisher.publish(joints())
+        return hold_proposal(sequence)
+
+    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher", both)
+    assert "a second safety_supervisor" in world.statuses[-1].reason_text
+    twin.destroy_publisher(publisher)
+    twin.destroy_node()
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+def test_no_attribute_of_a_node_hides_one_of_rclpy_s(graph):
+    taken = set(vars(graph.tester)) | set(dir(graph.tester))
+    for path in Path(node_module.__file__).parent.glob("*node.py"):
+        for item in ast.walk(ast.parse(path.read_text())):
+            if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
+                assert item.attr not in taken, f"{path.name}: {item.attr}"
 
 
 def picture(camera, **changes):
