@@ -17,11 +17,12 @@ class JointTrajectory:
 
     times_ns: (T,) int64, strictly increasing. positions: (T, n) rad. Between points the motion is a cubic
     Hermite spline with finite-difference (Catmull-Rom) tangents: continuous in position and velocity.
-    Raises ShapeError.
+    known_tangents: (K, n) rad/s, the velocities of the first K points where they are known. Raises ShapeError.
     """
 
     times_ns: npt.NDArray[np.int64]
     positions: FloatArray = field(repr=False)
+    known_tangents: FloatArray | None = field(default=None, repr=False)
     tangents: FloatArray = field(init=False, repr=False)
     # For `sample`, which runs on every tick: the times as ints, and (T, 2, n) position and tangent of each point.
     _times: list[int] = field(init=False, repr=False)
@@ -35,7 +36,10 @@ class JointTrajectory:
         if len(times) == 0 or not (gaps > 0).all():
             raise ShapeError(f"trajectory: got times {times.tolist()}, expected at least one, strictly increasing")
         times.setflags(write=False)
-        points = np.stack([positions, _tangents(gaps / NS, positions)], axis=1)
+        tangents = _tangents(gaps / NS, positions)
+        if self.known_tangents is not None:
+            tangents[: len(self.known_tangents)] = self.known_tangents
+        points = np.stack([positions, tangents], axis=1)
         points.setflags(write=False)
         object.__setattr__(self, "times_ns", times)
         object.__setattr__(self, "positions", positions)

@@ -11,8 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import CameraConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.policy.tokenizer import Tokenizer
 from so_arm_policy.sim.expert import ReachGoal, rollout
 from so_arm_policy.sim.model import overhead_pixel
@@ -47,14 +49,11 @@ class Demonstrations:
         first = {name: array[:at] for name, array in self.arrays.items()}
         return Demonstrations(first), Demonstrations({name: array[at:] for name, array in self.arrays.items()})
 
-    def normalisation(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return state mean, state std and action std, (n,) rad each; an idle joint counts as 0.05 rad wide."""
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Return mean and std of the commands, (n,) rad each; an idle joint counts as 0.05 rad wide."""
         reference = self.arrays["reference"]
-        moved = reference[:, 8:] - reference[:, :-8]
         mean, std = reference.mean((0, 1)), np.maximum(reference.std((0, 1)), 0.05)
-        parts = (mean, std, np.maximum(moved.std((0, 1)), 0.05))
-        a, b, c = (torch.tensor(x, dtype=torch.float32) for x in parts)
-        return a, b, c
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,11 @@ class ActionBatches:
         self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
 
     def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
-        """Draw `size` pairs; in one of six the arm has just been stopped where it is."""
+        """Draw `size` pairs; in one of six the arm has just been stopped where it is.
+
+        In half of the others the committed motion is not the expert's: moved a little, faster, slower or sideways.
+        That is what a policy meets that follows its own chunks, and the law says how to get back from there.
+        """
         a, p = self._data.arrays, self._prefix
         episode = rng.integers(self._data.episodes, size=size)
         row = rng.integers(self._data.rows - p, size=size)
@@ -130,6 +133,7 @@ class ActionBatches:
         state = a["q"][episode, row] + rng.normal(0.0, 0.005, (size, a["q"].shape[-1]))
         given = np.stack([a["reference"][episode, row + i] for i in range(p)], axis=1)
         velocity = a["velocity"][episode, row + p - 1]
+        self._disturb(given, velocity, rng)
         stopped = rng.random(size) < 1 / 6
         given[stopped], velocity[stopped] = state[stopped, None], 0.0
         goal = ReachGoal(a["hover"][episode, cube], a["touch"][episode, cube])
@@ -139,6 +143,16 @@ class ActionBatches:
             state=torch.from_numpy(state).float(),
             positions=torch.from_numpy(np.concatenate([given, rest], axis=1)).float(),
         )
+
+    def _disturb(self, given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
+        """Change half of the committed motions (B, P, n) rad, and the velocities at their ends (B, n) rad/s, in place."""
+        size, p, joints = given.shape
+        chosen = rng.random((size, 1)) < 0.5
+        extra = chosen * rng.normal(0.0, 0.25, (size, joints)) * rng.random((size, 1))
+        before_end_s = (np.arange(p) - (p - 1)) * ROW_TICKS / CONTROL_HZ
+        given += extra[:, None] * before_end_s[None, :, None]
+        given += (chosen * rng.normal(0.0, 0.015, (size, joints)))[:, None]
+        velocity += extra
 
 
 def instruction_words(data: Demonstrations, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:

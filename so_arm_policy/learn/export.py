@@ -192,7 +192,7 @@ def _manifest(
         normalisation=Normalisation(
             state_mean=tuple(flow.state_mean.tolist()),
             state_std=tuple(flow.state_std.tolist()),
-            action_std=tuple(flow.action_std.tolist()),
+            action_std=tuple(flow.row_std[-1].tolist()),
         ),
         training=recipe.training | sizes | {"parity_max_abs": parity},
     )

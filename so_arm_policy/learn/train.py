@@ -30,7 +30,7 @@ class TrainConfig:
 
     seed: int = 0
     scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, rate=1e-3))
-    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=7000, rate=1.5e-3))
+    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, rate=1.5e-3))
     scene_batch: int = 32
     action_batch: int = 128
     encoder: SceneEncoderConfig = field(default_factory=SceneEncoderConfig)
@@ -125,8 +125,9 @@ def train_action(
     """Train System 1 on contexts of all ages and states on and off the expert's way."""
     torch.manual_seed(config.seed + 1)
     flow = FlowExpert(config.flow)
-    flow.set_normalisation(*data.normalisation())
     source = ActionBatches(data, context_tokens(encoder, data, batches), config.flow.horizon, config.flow.prefix)
+    sample = source.draw(np.random.default_rng([config.seed, 3]), 4096)
+    flow.set_normalisation(*data.normalisation(), sample.positions)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = source.draw(np.random.default_rng([config.seed, 2, step]), config.action_batch)

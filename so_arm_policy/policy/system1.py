@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray, frozen
-from so_arm_policy.core.chunks import ChunkBuffer, chunk_trajectory
+from so_arm_policy.core.chunks import ChunkBuffer
 from so_arm_policy.core.errors import BundleError, ConfigError, InputError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
@@ -136,7 +136,7 @@ class System1:
             dt_ns=self._manifest.dt_ns,
             positions=checked,
         )
-        chunk_trajectory(chunk)  # worked out here, so that the tick thread need not
+        _ = chunk.trajectory  # worked out here, so that the tick thread need not
         return chunk
 
     def accept(self, chunk: Chunk, now_ns: int) -> bool:
