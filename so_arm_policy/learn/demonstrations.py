@@ -145,7 +145,7 @@ class ActionBatches:
         )
 
     def _disturb(self, given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
-        """Change half of the committed motions (B, P, n) rad, and the velocities at their ends (B, n) rad/s, in place."""
+        """Change half of the committed motions (B, P, n) and the velocities at their ends (B, n), in place."""
         size, p, joints = given.shape
         chosen = rng.random((size, 1)) < 0.5
         extra = chosen * rng.normal(0.0, 0.25, (size, joints)) * rng.random((size, 1))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from so_arm_policy.core.chunks import ChunkBuffer, chunk_trajectory
+from so_arm_policy.core.chunks import ChunkBuffer
 from so_arm_policy.core.errors import ChunkExpired, ConfigError, ShapeError
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Chunk
@@ -49,9 +49,9 @@ def test_after_the_blend_the_new_chunk_is_followed_exactly(first, second, later,
     buffer.push(chunk(0, T0, first), T0)
     now = T0 + later
     buffer.push(chunk(1, now, second), now)
-    end = now + int(blend_s * NS) + 1
+    end = now + int(blend_s * NS) + 3 * DT_NS  # the fade begins at the first row used, and a row shapes its neighbours
     q, dq = buffer.sample(end)
-    expected = chunk_trajectory(chunk(1, now, second)).sample(end)
+    expected = chunk(1, now, second).trajectory.sample(end)
     np.testing.assert_allclose(q, expected[0], atol=1e-12)
     np.testing.assert_allclose(dq, expected[1], atol=1e-9)
 
@@ -70,6 +70,22 @@ def test_the_output_is_smooth_while_a_switch_fades(first, second, blend_s):
         ahead, behind = buffer.sample(t + 1000), buffer.sample(t - 1000)
         middle = buffer.sample(t)[1]
         np.testing.assert_allclose((ahead[0] - behind[0]) / 2e-6, middle, atol=0.05)
+
+
+@given(rows, st.integers(0, 3 * DT_NS))
+def test_a_chunk_that_agrees_with_what_is_under_way_changes_nothing(positions, later):
+    """Rows of the new chunk lie on the motion of the old one: the points between stay on it, too, up to its spline."""
+    buffer = ChunkBuffer(0.1)
+    buffer.push(chunk(0, T0, positions), T0)
+    now = T0 + later
+    before = [buffer.sample(now + k * DT_NS // 8) for k in range(16)]
+    buffer.push(chunk(1, T0, positions), now)
+    first_row = (now - T0 + DT_NS // 4) // DT_NS + 1
+    for k, (q, dq) in enumerate(before):
+        at = now + k * DT_NS // 8
+        if at >= T0 + first_row * DT_NS + DT_NS:
+            np.testing.assert_allclose(buffer.sample(at)[0], q, atol=1e-9)
+            np.testing.assert_allclose(buffer.sample(at)[1], dq, atol=1e-6)
 
 
 def test_a_first_chunk_is_followed_without_a_blend():

@@ -31,6 +31,7 @@ def test_learns_two_targets_told_apart_by_the_context():
     """Trained to go right for one context and left for another, it goes there, from any noise."""
     torch.manual_seed(0)
     flow = FlowExpert(SMALL)
+    flow.row_std[2:] = 0.5
     contexts = torch.randn(2, SMALL.context_tokens, SMALL.context_width)
     optimiser = torch.optim.Adam(flow.parameters(), 2e-3)
     ramp = torch.linspace(0, 1, SMALL.horizon)[:, None]
@@ -49,7 +50,18 @@ def test_learns_two_targets_told_apart_by_the_context():
     assert (chunk - start.unsqueeze(1) - ways[which]).abs().max() < 0.25
 
 
-@pytest.mark.parametrize("change", [{"prefix": 0}, {"prefix": 8}, {"heads": 5}])
+def test_coasting_goes_on_with_the_velocity_of_the_prefix_and_stops():
+    flow = FlowExpert(FlowConfig(joints=1, horizon=40, prefix=2))
+    prefix = torch.tensor([[[1.0], [1.1]]])
+    coasted = flow.coasted(prefix)[0, :, 0]
+    steps = coasted[2:].diff()
+    assert torch.allclose(coasted[2] - 1.1, torch.tensor(0.08), atol=1e-6)
+    assert (steps > 0).all()
+    assert (steps.diff() < 0).all()
+    assert torch.equal(flow.coasted(prefix[:, :1].repeat(1, 2, 1))[0], torch.ones(40, 1))
+
+
+@pytest.mark.parametrize("change", [{"prefix": 0}, {"prefix": 1}, {"prefix": 8}, {"heads": 5}])
 def test_sizes_that_do_not_fit_are_refused(change):
     values = {"horizon": 8, "prefix": 2, "width": 32, "heads": 4} | change
     with pytest.raises(ConfigError, match="flow: got"):
