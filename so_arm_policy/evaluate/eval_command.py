@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.evaluate.campaign import SCRIPTED, Campaign, Summary, run_campaign, summarise
 from so_arm_policy.evaluate.policy_agent import PolicyTiming
 from so_arm_policy.evaluate.rollout import EpisodeResult
+from so_arm_policy.policy.manifest import read_manifest, write_manifest
 
 MAX_SEEDS = 1_000_000
 
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", default="so101", help="robot of a scripted agent; a bundle names its own")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every episode and the summary to FILE")
+    parser.add_argument("--into-manifest", action="store_true", help="write the figures into the bundle's manifest")
     parser.add_argument("--gif", type=Path, metavar="FOLDER", help="write a GIF of each episode into FOLDER")
     parser.add_argument("--context-hz", type=float, default=timing.context_hz, help="contexts a simulated second")
     parser.add_argument(
@@ -47,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print the summary. Raises SoArmError."""
     seeds = parse_seeds(args.seeds)
     _check_outputs(args.json, args.gif)
+    if args.into_manifest and not args.bundle:
+        raise ConfigError("--into-manifest: got no --bundle, expected the one whose manifest to write")
     campaign = Campaign(
         task=args.task,
         bundle=str(find_shipped("bundles", args.bundle)) if args.bundle else None,
@@ -70,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     summary = summarise(results)
     if args.json:
         _write_json(args.json, campaign, summary, results)
+    if args.into_manifest:
+        _write_score(Path(str(campaign.bundle)), args, summary)
     print(report(campaign, args.seeds, summary))
     return 0
 
@@ -120,6 +127,20 @@ def _number(value: float | None, scale: float, unit: str) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _write_score(folder: Path, args: argparse.Namespace, summary: Summary) -> None:
+    """Add the figures to the manifest, beside those of other tasks, seeds and instructions."""
+    manifest = read_manifest(folder)
+    told = ", instructions shuffled" if args.shuffle_instructions else ""
+    score = {
+        "episodes": summary.episodes,
+        "successes": summary.successes,
+        "wilson_95": [round(summary.success_low, 4), round(summary.success_high, 4)],
+        "mean_time_to_success_s": summary.mean_time_s,
+    }
+    scores = manifest.scores | {f"{args.task} seeds {args.seeds}{told}": score}
+    write_manifest(folder, replace(manifest, scores=scores))
 
 
 def _check_outputs(json_path: Path | None, gif: Path | None) -> None:

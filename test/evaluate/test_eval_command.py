@@ -10,7 +10,7 @@ from so_arm_policy.cli import main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.evaluate.campaign import Campaign, episode_of, run_campaign, summarise
 from so_arm_policy.evaluate.eval_command import parse_seeds
-from so_arm_policy.policy.bundle import Bundle
+from so_arm_policy.policy.bundle import Bundle, load_bundle
 from so_arm_policy.sim.tasks.task import Task
 
 
@@ -74,6 +74,15 @@ def test_a_bundle_is_evaluated_and_its_inference_timed(bundle: Bundle, capsys: p
     printed = capsys.readouterr().out
     assert "System 1" in printed
     assert "p99" in printed
+
+
+def test_figures_go_into_the_manifest_beside_the_others(bundle: Bundle, tmp_path: Path) -> None:
+    copy = _copy(bundle, tmp_path / "copy", scores={"older": 1})
+    assert main(["eval", "reach", "--bundle", str(copy), "--seeds", "3", "--jobs", "1", "--into-manifest"]) == 0
+    scores = load_bundle(copy).manifest.scores
+    assert scores["older"] == 1
+    assert scores["reach seeds 3"]["episodes"] == 1
+    assert main(["eval", "reach", "--agent", "expert", "--seeds", "3", "--into-manifest"]) == 2
 
 
 def test_a_summary_adds_up() -> None:
