@@ -116,7 +116,7 @@ def lateness(nodes: Sequence[NodeRecord]) -> str:
         for axes, label in ((histogram, "ticks"), (survival, "share of ticks at least so late")):
             axes.axvline(period_ms, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
             axes.set(xscale="log", yscale="log", xlabel="tick began so late, ms (red: one tick)", ylabel=label)
-        histogram.legend(fontsize=8)
+        figure.legend(*histogram.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8)
 
     return _svg(2.7, draw)
 

@@ -22,7 +22,7 @@ from so_arm_policy.sim.scene import CUBE_SIZE_M
 from so_arm_policy.sim.tasks import make_task
 
 OVERHEAD = "overhead"
-GROUND_SHADE = 0.35
+GROUND_SHADE = 0.45  # brightness of what is not attended to at all
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
