@@ -65,8 +65,8 @@ class System1Node(TickNode[System1Config]):
 
     def start(self) -> None:
         """Begin inferences and ticks."""
-        self.spawn("inference", functools.partial(self._worker.run, self.stopping))
         super().start()
+        self.spawn("inference", functools.partial(self._worker.run, self.stopping))
 
     def stop(self) -> None:
         """End both."""

@@ -3,7 +3,7 @@
 import json
 import time
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sensor_msgs.msg import JointState
@@ -35,6 +35,8 @@ class TickNode(StackNode[C]):
         """Raises ConfigError."""
         super().__init__(name, config_type)
         self.loop = TickLoop(self.tick, self.tick_rate_hz())
+        realtime = self.config.realtime
+        self._realtime = replace(realtime, slice_us=0) if self.in_background else realtime
         self.sample: JointSample | None = None
 
     def tick_rate_hz(self) -> int:
@@ -47,7 +49,7 @@ class TickNode(StackNode[C]):
 
     def start(self) -> None:
         """Begin the ticks."""
-        prepare_process(self.config.realtime, self.get_logger().warning)
+        prepare_process(self._realtime, self.get_logger().warning)
         self.spawn("ticks", self._run)
 
     def stop(self) -> None:
@@ -78,5 +80,5 @@ class TickNode(StackNode[C]):
     def _run(self) -> None:
         if self.in_background:
             stay_in_background()
-        prepare_tick_thread(self.config.realtime, self.get_logger().warning)
+        prepare_tick_thread(self._realtime, self.get_logger().warning)
         self.loop.run()
