@@ -85,8 +85,8 @@ def data_uri(data: bytes, kind: str) -> str:
 def picture_uri(rgb: Image) -> str:
     """Return a picture as text that a page can hold."""
     file = io.BytesIO()
-    Pillow.fromarray(rgb).save(file, format="PNG", optimize=True)
-    return data_uri(file.getvalue(), "image/png")
+    Pillow.fromarray(rgb).save(file, format="JPEG", quality=88)
+    return data_uri(file.getvalue(), "image/jpeg")
 
 
 def _plots(recording: Recording) -> dict[str, Markup]:

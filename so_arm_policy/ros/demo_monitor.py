@@ -1,6 +1,7 @@
 """Listens to the whole stack and keeps what the demo's report shows; also gives the instructions."""
 
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,7 @@ class DemoMonitor(Node):
         """robot: whose joints and cameras these are."""
         super().__init__("demo_monitor")
         self._robot = robot
+        self._recording = threading.Lock()
         self._recorder: Recorder | None = None
         self._start_ns = 0
         self._status: SafetyStatus | None = None
@@ -63,13 +65,18 @@ class DemoMonitor(Node):
     def begin(self) -> Recorder:
         """Record from now on. Call it once a simulator's state has come."""
         assert self.scene is not None
-        self._start_ns = time.monotonic_ns()
-        recorder = Recorder(self._robot, self.scene, self.state_size)
-        if self._status is not None:
-            recorder.verdicts(int(self._status.passed), counts_of(self._status), before_run=True)
-            recorder.mode(0.0, Mode(self._status.state).name, self._status.reason_text)
-        self._recorder = recorder
+        with self._recording:
+            self._start_ns = time.monotonic_ns()
+            self._recorder = recorder = Recorder(self._robot, self.scene, self.state_size)
+            if self._status is not None:
+                recorder.verdicts(int(self._status.passed), counts_of(self._status), before_run=True)
+                recorder.mode(0.0, Mode(self._status.state).name, self._status.reason_text)
         return recorder
+
+    def end(self) -> None:
+        """Record no more: once this returns, the recorder belongs to the caller alone."""
+        with self._recording:
+            self._recorder = None
 
     def now_s(self) -> float:
         """Time since the run began."""
@@ -97,7 +104,8 @@ class DemoMonitor(Node):
     def _listen(self, topic: topics.Topic, callback: Callable[[Any], None], raw: bool = False) -> None:
         def guarded(msg: Any) -> None:
             try:
-                callback(msg)
+                with self._recording:
+                    callback(msg)
             except SoArmError as error:
                 self.get_logger().error(str(error), throttle_duration_sec=5.0)
 

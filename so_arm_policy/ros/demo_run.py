@@ -144,6 +144,8 @@ class _Run:
             self._kill_what_is_due(now_s)
             self._direct(now_s)
             time.sleep(POLL_S)
+        duration_s = min(monitor.now_s(), self._plan.duration_s)
+        monitor.end()
         restarts, memory = stack.restarts, stack.rss_mib()
         nodes = tuple(
             monitor.histories.get(spec.name, NodeHistory(spec.name)).record(
@@ -157,7 +159,7 @@ class _Run:
             source=self._plan.source,
             task=self._plan.task.name,
             seed=self._plan.seed,
-            duration_s=min(monitor.now_s(), self._plan.duration_s),
+            duration_s=duration_s,
             tries=tuple(self._director.tries),
             kills=tuple(self._killed),
             nodes=nodes,
