@@ -51,6 +51,7 @@ class DemoSummary:
     tasks_tried: int
     command_hz: float | None
     command_gap_max_ms: float | None
+    command_gap_at_s: float | None
     ticks: int
     ticks_missed: int
     lateness_p50_ms: float | None
@@ -79,6 +80,7 @@ def summarise_demo(recording: Recording) -> DemoSummary:
     done = sum(t.outcome is Outcome.DONE for t in recording.tries)
     command_times = recording.arrivals.get("joint_command", np.zeros(0))
     command_hz = rate_hz(command_times, [kill.time_s for kill in recording.kills if kill.node == SUPERVISOR])
+    gaps = np.diff(command_times)
     supervisor = recording.node(SUPERVISOR) or NodeRecord(name=SUPERVISOR)
     ages_ms = (1e3 * recording.context_age.values[:, 0]).tolist()
     return DemoSummary(
@@ -86,7 +88,8 @@ def summarise_demo(recording: Recording) -> DemoSummary:
         tasks_done=done,
         tasks_tried=len(recording.tries),
         command_hz=command_hz,
-        command_gap_max_ms=1e3 * float(np.diff(command_times).max()) if len(command_times) > 1 else None,
+        command_gap_max_ms=1e3 * float(gaps.max()) if len(gaps) else None,
+        command_gap_at_s=float(command_times[gaps.argmax()]) if len(gaps) else None,
         ticks=supervisor.ticks,
         ticks_missed=supervisor.missed,
         lateness_p50_ms=_late_ms(supervisor, 50),
@@ -198,7 +201,8 @@ class Row:
 def table(summary: DemoSummary) -> list[Row]:
     """Return the summary as lines for people."""
     s = summary
-    gap, worst = _number(s.command_gap_max_ms, "ms"), _number(s.lateness_max_ms, "ms")
+    gap = f"{_number(s.command_gap_max_ms, 'ms')} at {_number(s.command_gap_at_s, 's')}"
+    worst = _number(s.lateness_max_ms, "ms")
     encoding = _pair(s.encode_p50_ms, s.encode_p99_ms)
     rows = [
         Row("command rate", _number(s.command_hz, "Hz", 2), f"at joint_command, longest gap {gap}"),
