@@ -78,6 +78,7 @@ class DemoSummary:
 def summarise_demo(recording: Recording) -> DemoSummary:
     """Return the figures of `recording`."""
     done = sum(t.outcome is Outcome.DONE for t in recording.tries)
+    tried = sum(t.outcome is not Outcome.LATE for t in recording.tries)
     command_times = recording.arrivals.get("joint_command", np.zeros(0))
     command_hz = rate_hz(command_times, [kill.time_s for kill in recording.kills if kill.node == SUPERVISOR])
     gaps = np.diff(command_times)
@@ -86,7 +87,7 @@ def summarise_demo(recording: Recording) -> DemoSummary:
     return DemoSummary(
         duration_s=recording.duration_s,
         tasks_done=done,
-        tasks_tried=len(recording.tries),
+        tasks_tried=tried,
         command_hz=command_hz,
         command_gap_max_ms=1e3 * float(gaps.max()) if len(gaps) else None,
         command_gap_at_s=float(command_times[gaps.argmax()]) if len(gaps) else None,
@@ -110,7 +111,7 @@ def summarise_demo(recording: Recording) -> DemoSummary:
         real_time_factor=fact(recording, SIMULATOR, "real_time_factor"),
         rss_mib={node.name: node.rss_mib for node in recording.nodes if np.isfinite(node.rss_mib)},
         kills=tuple(kill_effect(recording, kill) for kill in recording.kills),
-        problems=_problems(done, len(recording.tries), command_hz, recording.failure),
+        problems=_problems(done, tried, command_hz, recording.failure),
     )
 
 

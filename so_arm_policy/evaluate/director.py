@@ -39,8 +39,8 @@ def instruction_sequence(instructions: Sequence[str], seed: int) -> Iterator[str
 class Director:
     """Decides which instruction is on. Time is an argument, in s since the start of the run.
 
-    No try begins that could not use its whole time before the end: so a slow robot has no fewer tries counted against
-    it than a quick one.
+    A try that begins too late to have its whole time before the end goes on to the end, but does not count, whatever
+    came of it: otherwise the last success would count and the last failure would not.
     """
 
     def __init__(self, instructions: Iterator[str], time_limit_s: float, duration_s: float) -> None:
@@ -73,12 +73,13 @@ class Director:
             success = reading.success
         if not success and now_s - self._began_s < self._limit_s:
             return None
+        late = self._began_s + self._limit_s > self._duration_s
         ended = Try(
             number=self.number,
             instruction=self.instruction,
             start_s=self._began_s,
             end_s=now_s,
-            outcome=Outcome.DONE if success else Outcome.FAILED,
+            outcome=Outcome.LATE if late else Outcome.DONE if success else Outcome.FAILED,
             distance_m=self._distance_m,
         )
         self.tries.append(ended)
@@ -87,5 +88,4 @@ class Director:
 
     def _begin(self, now_s: float) -> None:
         self._began_s, self._distance_m = now_s, float("nan")
-        fits = now_s + self._limit_s <= self._duration_s
-        self.instruction = next(self._instructions) if fits else None
+        self.instruction = next(self._instructions) if now_s < self._duration_s else None

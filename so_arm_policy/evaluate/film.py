@@ -60,7 +60,7 @@ def _caption(draw: ImageDraw.ImageDraw, recording: Recording, time_s: float, fon
     y = HEIGHT + 5
     current = next((t for t in recording.tries if t.start_s <= time_s < t.end_s), None)
     done = sum(t.outcome is Outcome.DONE and t.end_s <= time_s for t in recording.tries)
-    tried = sum(t.end_s <= time_s for t in recording.tries)
+    tried = sum(t.outcome is not Outcome.LATE and t.end_s <= time_s for t in recording.tries)
     draw.text((8, y), f"“{current.instruction}”" if current else "", fill=(255, 255, 255), font=font)
     draw.text((WIDTH - 8, y), f"done {done} / {tried}    {time_s:4.1f} s", fill=(190, 196, 204), font=font, anchor="ra")
 

@@ -22,6 +22,7 @@ LEAST_SPAN_RAD = 0.2  # a joint that stands looks like one
 BEAT_S = 0.5
 PLOT_HZ = 30.0  # traces are thinned to this: finer does not show
 INK, FAINT, COMMAND, BAD, GOOD = "#1f2933", "#9aa5b1", "#2563eb", "#c81e1e", "#15803d"
+SIGNS = {Outcome.DONE: ("✓", GOOD), Outcome.FAILED: ("✗", BAD), Outcome.LATE: ("–", FAINT)}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -72,7 +73,7 @@ def timeline(recording: Recording) -> str:
         for t in recording.tries:
             color = color_of(t.instruction)
             axes.axvspan(t.start_s, t.end_s, color=color, alpha=0.16, linewidth=0)
-            sign, ink = ("✓", GOOD) if t.outcome is Outcome.DONE else ("✗", BAD)
+            sign, ink = SIGNS[t.outcome]
             axes.text((t.start_s + t.end_s) / 2, 0.99 * top, sign, color=ink, ha="center", va="top", fontsize=12)
         _mark_events(axes, recording)
         axes.set(xlim=(0, recording.duration_s), ylim=(0, top), xlabel="time, s", ylabel="distance to the cube, cm")

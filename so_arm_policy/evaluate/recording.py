@@ -46,10 +46,11 @@ class Series:
 
 
 class Outcome(Enum):
-    """How one try ended."""
+    """How one try ended. A late one began too close to the end of the run to have its whole time: it does not count."""
 
     DONE = "done"
     FAILED = "failed"
+    LATE = "late"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from so_arm_policy import __version__
 from so_arm_policy.core.values import Image
 from so_arm_policy.evaluate import plots
 from so_arm_policy.evaluate.demo_summary import DemoSummary, Row, kill_text, table
-from so_arm_policy.evaluate.recording import Outcome, Recording, Try
+from so_arm_policy.evaluate.recording import Recording, Try
 from so_arm_policy.evaluate.sight import Sight
 
 TEMPLATE = "report.html.jinja"
@@ -37,7 +37,6 @@ class TryCard:
     """One try as the page shows it: pictures at its beginning and end as data URIs, "" where there is none."""
 
     attempt: Try
-    done: bool
     color: str
     first: str
     last: str
@@ -127,7 +126,6 @@ def _card(recording: Recording, attempt: Try) -> TryCard:
     frames = [f for f in recording.frames if f.number == attempt.number and f.camera == camera]
     return TryCard(
         attempt=attempt,
-        done=attempt.outcome is Outcome.DONE,
         color=plots.color_of(attempt.instruction),
         first=picture_uri(frames[0].rgb) if frames else "",
         last=picture_uri(frames[-1].rgb) if len(frames) > 1 else "",

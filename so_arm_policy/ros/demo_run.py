@@ -17,7 +17,7 @@ from so_arm_policy.core.errors import DeviceError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.director import Director, instruction_sequence
 from so_arm_policy.evaluate.recorder import NodeHistory
-from so_arm_policy.evaluate.recording import Kill, Recording
+from so_arm_policy.evaluate.recording import Kill, Outcome, Recording, Try
 from so_arm_policy.ros.demo_monitor import DemoMonitor
 from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.stack import NodeSpec
@@ -171,9 +171,7 @@ class _Run:
         ended = director.update(now_s, monitor.reading)
         if ended is not None:
             monitor.keep_pictures(ended.number, ended.instruction)
-            self._say(
-                progress(ended.number, ended.instruction, ended.outcome.value, now_s - ended.start_s, ended.distance_m)
-            )
+            self._say(progress(ended))
         if director.instruction is not None and director.instruction != self._told:
             self._told, self._told_s = director.instruction, now_s
             monitor.tell(director.instruction)
@@ -189,7 +187,12 @@ class _Run:
             self._say(f"      killed {node}")
 
 
-def progress(number: int, instruction: str, outcome: str, seconds: float, distance_m: float) -> str:
+def progress(ended: Try) -> str:
     """Return the line for one try that ended."""
-    left = "" if outcome == "done" else f", {100 * distance_m:.1f} cm away"
-    return f"  {number:3}  {instruction:28} {outcome} in {seconds:.1f} s{left}"
+    seconds = f"{ended.end_s - ended.start_s:.1f} s"
+    text = {
+        Outcome.DONE: f"done in {seconds}",
+        Outcome.FAILED: f"NOT done in {seconds}, {100 * ended.distance_m:.1f} cm away",
+        Outcome.LATE: "not counted, begun too late to have its whole time",
+    }[ended.outcome]
+    return f"  {ended.number:3}  {ended.instruction:28} {text}"
