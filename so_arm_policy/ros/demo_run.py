@@ -27,6 +27,7 @@ from so_arm_policy.sim.tasks.task import Task
 UP_WITHIN_S = 90.0
 SETTLE_S = 2.0  # what the start costs the machine is not part of the run
 POLL_S = 0.02
+PICTURED_TRIES = 60  # no report shows the pictures of more
 LOOK_S = 0.4  # how long after an instruction its first picture is kept
 TAIL_LINES = 12
 STREAMS = ("joint_states", "joint_command", "safety/status", "sim/state")
@@ -170,14 +171,18 @@ class _Run:
         monitor, director = self._monitor, self._director
         ended = director.update(now_s, monitor.reading)
         if ended is not None:
-            monitor.keep_pictures(ended.number, ended.instruction)
+            self._keep_pictures(ended.number, ended.instruction)
             self._say(progress(ended))
         if director.instruction is not None and director.instruction != self._told:
             self._told, self._told_s = director.instruction, now_s
             monitor.tell(director.instruction)
         if self._told is not None and self._looked < director.number and now_s - self._told_s >= LOOK_S:
             self._looked = director.number
-            monitor.keep_pictures(director.number, self._told)
+            self._keep_pictures(director.number, self._told)
+
+    def _keep_pictures(self, number: int, instruction: str) -> None:
+        if number <= PICTURED_TRIES:
+            self._monitor.keep_pictures(number, instruction)
 
     def _kill_what_is_due(self, now_s: float) -> None:
         while self._due and self._due[0].time_s <= now_s:
