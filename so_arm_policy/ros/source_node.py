@@ -44,7 +44,7 @@ class SourceNode(TickNode[C]):
             return
         if not self._followed:
             self.restart()
-        wanted = self.source.command(now_ns, sample)
+        wanted = self.source.command(self.due_ns(tick, now_ns), sample)
         if wanted is None:
             return
         proposal = Proposal(

@@ -76,15 +76,16 @@ class System1Node(TickNode[System1Config]):
     def tick(self, tick: Tick) -> None:
         """Take in a finished chunk, ask for the next, propose."""
         now_ns = self.now_ns()
+        due_ns = self.due_ns(tick, now_ns)
         chunk = self._worker.take()
         if chunk is not None:
-            self._system1.accept(chunk, now_ns)
+            self._system1.accept(chunk, due_ns)
         if tick.index >= self._due_tick:
             self._ask(tick, now_ns)
         if self._waiting():
             return
         try:
-            q, dq = self._system1.command(now_ns)
+            q, dq = self._system1.command(due_ns)
         except ChunkExpired as error:
             self.report("silent", f"no proposal: {error}", warn=True)
             return

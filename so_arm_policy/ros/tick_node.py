@@ -47,6 +47,14 @@ class TickNode(StackNode[C]):
     def tick(self, tick: Tick) -> None:
         """Do the work of one tick."""
 
+    def due_ns(self, tick: Tick, now_ns: int) -> int:
+        """Return when `tick` was due in ROS time, seen at `now_ns`.
+
+        Motion is sampled at this time, not at the present: a tick that wakes up a millisecond late would otherwise
+        turn an even motion into steps of uneven length, which at 120 Hz is an acceleration of its own.
+        """
+        return now_ns - (tick.now_ns - tick.due_ns)
+
     def start(self) -> None:
         """Begin the ticks."""
         prepare_process(self._realtime, self.get_logger().warning)
