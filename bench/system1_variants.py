@@ -49,23 +49,10 @@ class FromTokens(nn.Module):
     def forward(self, tokens: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
         """Context tokens (N, d), state (n,), noise (H, n), prefix (P, n). Returns positions (H, n) rad."""
         tokens, state, noise, prefix = (t.unsqueeze(0) for t in (tokens, state, noise, prefix))
-        if not self.each_step:
-            return self.flow.act(self.flow.project(tokens), state, noise, prefix).squeeze(0)
-        return self._act_each_step(tokens, state, noise, prefix).squeeze(0)
+        once = self.flow.project(tokens)
 
-    def _act_each_step(self, tokens: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
-        """As FlowExpert.act, with the projection inside the loop.
+        def keys_values(step: int) -> Tensor:
+            # Slightly other tokens in each step, else the export would notice that the results are equal.
+            return self.flow.project(tokens + 1e-6 * step) if self.each_step else once
 
-        Each step projects slightly different tokens, else the export would notice that the results are equal.
-        """
-        flow = self.flow
-        base, p, steps = prefix[:, 0], flow.config.prefix, flow.config.steps
-        given = flow.encode_rows(prefix, base)
-        x = torch.cat([given, noise[:, p:]], dim=1)
-        done = torch.ones_like(noise[:, :p, 0])
-        for step in range(steps):
-            tau = torch.cat([done, torch.full_like(noise[:, p:, 0], step / steps)], dim=1)
-            keys_values = flow.project(tokens + 1e-6 * step)
-            moved = x + flow.velocity(x, tau, keys_values, state, base) / steps
-            x = torch.cat([given, moved[:, p:]], dim=1)
-        return torch.cat([prefix, base.unsqueeze(1) + x[:, p:] * flow.action_std], dim=1)
+        return self.flow.denoise(keys_values, state, noise, prefix).squeeze(0)

@@ -5,6 +5,7 @@ After Lipman et al., "Flow matching for generative modeling", 2022, and the acti
 conditioning for efficient real-time chunking" (Black et al., 2025), so that chunks join.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -126,12 +127,16 @@ class FlowExpert(nn.Module):
         keys_values: (B, layers, 2, h, N, c); state: (B, n) rad; noise: (B, H, n); prefix: (B, P, n) rad. Returns
         (B, H, n) rad, of which the first P rows are the prefix.
         """
+        return self.denoise(lambda step: keys_values, state, noise, prefix)
+
+    def denoise(self, context: Callable[[int], Tensor], state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
+        """As `act`, with the keys and values of each step from `context`."""
         p, steps, coasted = self.config.prefix, self.config.steps, self.coasted(prefix)
         given = (prefix - coasted[:, :p]) / self.row_std[:p]
         x = torch.cat([given, noise[:, p:]], dim=1)
         done = torch.ones_like(noise[:, :p, 0])
         for step in range(steps):
             tau = torch.cat([done, torch.full_like(noise[:, p:, 0], step / steps)], dim=1)
-            moved = x + self.velocity(x, tau, keys_values, state, prefix) / steps
+            moved = x + self.velocity(x, tau, context(step), state, prefix) / steps
             x = torch.cat([given, moved[:, p:]], dim=1)
         return torch.cat([prefix, coasted[:, p:] + x[:, p:] * self.row_std[p:]], dim=1)
