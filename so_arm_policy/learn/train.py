@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.demonstrations import ActionBatch, ActionBatches, Demonstrations, SceneBatch, SceneBatches
 from so_arm_policy.learn.flow import FlowConfig, FlowExpert
@@ -21,7 +21,7 @@ from so_arm_policy.policy.tokenizer import Tokenizer
 
 M = TypeVar("M", bound=nn.Module)
 log = logging.getLogger(__name__)
-HELD_OUT = 100  # episodes never trained on, for the figures of the log
+HELD_OUT = 100  # episodes never trained on, for the figures of the log; of a small set a tenth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,9 @@ class Trained:
 
 def train(config: TrainConfig, data: Demonstrations, robot: RobotConfig, tokenizer: Tokenizer, run: Path) -> Trained:
     """Train both systems; checkpoints in `run` let a killed run go on."""
-    training, held_out = data.split(HELD_OUT)
+    if data.episodes < 10:
+        raise InputError(f"demonstrations: got {data.episodes} episodes, expected at least 10")
+    training, held_out = data.split(min(HELD_OUT, data.episodes // 10))
     camera = robot.camera("overhead")
     began = time.monotonic()
     batches, checks = (SceneBatches(d, tokenizer, camera, config.encoder.grid) for d in (training, held_out))
