@@ -25,7 +25,8 @@ class KillEffect:
     """What came of killing one node. Times in s after the kill, None where it did not happen.
 
     hold_s: the supervisor declared a hold; still_s: the command stood, 0 when it did already; back_s: the node's
-    messages came again. held: what the supervisor said. tasks_after: tries done after the kill.
+    messages came again; resumed_s: after that hold, the supervisor let the source act again. held: what it said when it
+    held. tasks_after: tries done after the node was back.
     """
 
     node: str
@@ -33,6 +34,7 @@ class KillEffect:
     hold_s: float | None
     still_s: float | None
     back_s: float | None
+    resumed_s: float | None
     held: str
     tasks_after: int
 
@@ -144,12 +146,16 @@ def kill_effect(recording: Recording, kill: Kill) -> KillEffect:
     back = times[times > kill.time_s + _already_sent_s(stream)]
     end_s = float(back[0]) if len(back) else recording.duration_s
     hold = next((m for m in recording.modes if kill.time_s <= m.time_s <= end_s and m.mode == "HOLD"), None)
+    resumed = next(
+        (m for m in recording.modes if hold and m.time_s > max(hold.time_s, end_s) and m.mode == "ACTIVE"), None
+    )
     return KillEffect(
         node=kill.node,
         time_s=kill.time_s,
         hold_s=hold.time_s - kill.time_s if hold else None,
         still_s=still_after_s(recording, kill.time_s, end_s),
         back_s=float(back[0]) - kill.time_s if len(back) else None,
+        resumed_s=resumed.time_s - kill.time_s if resumed else None,
         held=hold.reason if hold else "",
         tasks_after=sum(t.outcome is Outcome.DONE and t.end_s > end_s for t in recording.tries),
     )
@@ -229,7 +235,9 @@ def table(summary: DemoSummary) -> list[Row]:
 
 def kill_text(effect: KillEffect) -> str:
     """Say in words what came of a kill."""
-    if effect.still_s is None:
+    if effect.node == SUPERVISOR:
+        still = "no commands meanwhile, the robot side held by itself"
+    elif effect.still_s is None:
         still = "the command never had to stop"
     elif effect.still_s == 0.0:
         still = "the command stood already"
@@ -237,6 +245,8 @@ def kill_text(effect: KillEffect) -> str:
         still = f"the command stood after {1e3 * effect.still_s:.0f} ms"
     hold = f"hold declared after {1e3 * effect.hold_s:.0f} ms, " if effect.hold_s is not None else ""
     back = f"back after {effect.back_s:.1f} s" if effect.back_s is not None else "never back"
+    if effect.resumed_s is not None:
+        back += f", followed again after {effect.resumed_s:.1f} s"
     return f"{hold}{still}, {back}, {effect.tasks_after} tasks done after that"
 
 

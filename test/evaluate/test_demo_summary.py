@@ -42,7 +42,7 @@ def recording(robot: RobotConfig) -> Recording:
     modes = (
         ModeChange(time_s=0.0, mode="ACTIVE", reason=""),
         ModeChange(time_s=KILL_S + 0.06, mode="HOLD", reason="nothing new"),
-        ModeChange(time_s=BACK_S, mode="ACTIVE", reason=""),
+        ModeChange(time_s=BACK_S + 0.2, mode="ACTIVE", reason=""),
     )
     return replace(finished, modes=modes, kills=(Kill(node="system1", time_s=KILL_S),))
 
@@ -52,9 +52,10 @@ def test_a_kill_is_told_as_it_was(recording: Recording) -> None:
     assert effect.hold_s == pytest.approx(0.06)
     assert effect.still_s == pytest.approx(STAND_S - KILL_S, abs=1.01 / CONTROL_HZ)
     assert effect.back_s == pytest.approx(BACK_S - KILL_S, abs=1.01 / CONTROL_HZ)
+    assert effect.resumed_s == pytest.approx(BACK_S - KILL_S + 0.2)
     assert (effect.held, effect.tasks_after) == ("nothing new", 2)
     assert "hold declared after 60 ms" in kill_text(effect)
-    assert "back after 2.5 s, 2 tasks done after that" in kill_text(effect)
+    assert "back after 2.5 s, followed again after 2.7 s, 2 tasks done after that" in kill_text(effect)
 
 
 def test_a_kill_that_the_motion_outlives_needs_no_stop(recording: Recording) -> None:
@@ -82,6 +83,7 @@ def test_a_supervisor_killed_on_purpose_does_not_count_as_slow(recording: Record
     hurt = replace(recording, arrivals=arrivals, kills=())
     assert summarise_demo(hurt).command_hz == pytest.approx(CONTROL_HZ * 0.9, rel=2e-3)
     on_purpose = replace(hurt, kills=(Kill(node="safety_supervisor", time_s=KILL_S),))
+    assert "robot side held by itself" in kill_text(summarise_demo(on_purpose).kills[0])
     assert summarise_demo(on_purpose).command_hz == pytest.approx(CONTROL_HZ)
 
 
