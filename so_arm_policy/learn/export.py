@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
@@ -80,7 +81,7 @@ class Graph:
                 verbose=False,
             )
         assert program is not None
-        program.save(str(path), external_data=False)
+        path.write_bytes(without_traces(program.model_proto).SerializeToString())
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return inputs and torch's outputs, by name."""
@@ -121,6 +122,19 @@ def graphs(encoder: SceneEncoder, flow: FlowExpert, home: npt.NDArray[np.float64
         outputs=("positions",),
     )
     return system2, system1
+
+
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` without what the exporter notes of the machine that ran it: source paths, stack traces, names."""
+    for graph in (model.graph, *model.functions):
+        parts = [*graph.node, *graph.value_info, graph]
+        if isinstance(graph, onnx.GraphProto):
+            parts += [*graph.initializer, *graph.input, *graph.output]
+        for part in parts:
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    return model
 
 
 @dataclass(frozen=True, kw_only=True)

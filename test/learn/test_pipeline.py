@@ -87,6 +87,8 @@ def test_a_trained_bundle_loads_and_acts(trained, tmp_path):
         "tokenizer.json",
         "golden.npz",
     }
+    for name in ("system1.onnx", "system2.onnx"):  # nothing of the machine that made them
+        assert b".py" not in (tmp_path / "bundle" / name).read_bytes()
     bundle = load_bundle(tmp_path / "bundle", robot)
     assert bundle.manifest.id == manifest.id
     sample = JointSample(stamp_ns=10**9, received_ns=10**9, q=robot.home, dq=np.zeros(6))
