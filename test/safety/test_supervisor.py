@@ -194,6 +194,24 @@ def test_an_arm_far_from_its_hold_is_not_joined_before_a_reset(world):
     assert world.step(moved, reset=True).action is Action.PASS
 
 
+def test_an_arm_held_while_it_presses_is_led_away_from_where_it_is(world):
+    """The command is 0.35 rad ahead of an arm that something blocks; the source starts again from the arm."""
+    world.start()
+    for _ in range(10):
+        world.silence()
+    blocked = world.robot.home.copy()
+    blocked[2] -= 0.35
+    referee = Referee(world.robot, world.supervisor.state.output)
+    for _ in range(120):
+        world.q = blocked.copy()
+        world.advance()
+        verdict = world.tick(world.proposal(blocked))
+        assert verdict.action in (Action.CLAMP, Action.PASS)
+        referee.look_at(verdict.command)
+    np.testing.assert_array_equal(verdict.command, blocked)
+    assert verdict.action is Action.PASS
+
+
 def test_joint_state_silence_holds_and_recovers(world):
     world.start()
     last = world.sample()
