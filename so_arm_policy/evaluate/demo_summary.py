@@ -146,9 +146,8 @@ def kill_effect(recording: Recording, kill: Kill) -> KillEffect:
     back = times[times > kill.time_s + _already_sent_s(stream)]
     end_s = float(back[0]) if len(back) else recording.duration_s
     hold = next((m for m in recording.modes if kill.time_s <= m.time_s <= end_s and m.mode == "HOLD"), None)
-    resumed = next(
-        (m for m in recording.modes if hold and m.time_s > max(hold.time_s, end_s) and m.mode == "ACTIVE"), None
-    )
+    # Not "after the node was back": its first message may be recorded a moment later than what followed from it.
+    resumed = next((m for m in recording.modes if hold and m.time_s > hold.time_s and m.mode == "ACTIVE"), None)
     return KillEffect(
         node=kill.node,
         time_s=kill.time_s,
