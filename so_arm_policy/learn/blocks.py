@@ -1,138 +1,173 @@
-"""Transformer parts that all policies share. Shapes: B batch, T queries, S keys, d width, h heads, c = d / h."""
+"""Transformer blocks that all policies share. Shapes: B batch, T queries, S keys, d width, h heads, c = d / h."""
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from so_arm_policy.learn.attention import CrossAttention, KeysValues, SelfAttention, causal_mask, padding_mask
+from so_arm_policy.learn.feed_forward import FeedForward, make_feed, make_norm
+from so_arm_policy.learn.positions import sinusoidal
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """Turn (B, T, d) into (B, h, T, c)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """Turn (B, h, T, c) into (B, T, d)."""
-    return x.transpose(1, 2).flatten(-2)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention of a sequence to itself. After Vaswani et al., "Attention is all you need", 2017."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        """width must be a multiple of heads."""
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x: (B, T, d); mask: broadcastable to (B, h, T, T), True where attention is allowed. Returns (B, T, d)."""
-        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        return self.out(merge_heads(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+# The families take their parts from here.
+__all__ = [
+    "AdaptiveDecoderBlock",
+    "AdaptiveOutput",
+    "BlockOptions",
+    "CrossAttention",
+    "DecoderBlock",
+    "EncoderBlock",
+    "FeedForward",
+    "KeysValues",
+    "PatchEmbedding",
+    "SelfAttention",
+    "causal_mask",
+    "padding_mask",
+    "sinusoidal",
+]
 
 
-class KeysValues(nn.Module):
-    """Projects a context to the keys and values of one cross-attention; run once for a context, not once for a step."""
+@dataclass(frozen=True, kw_only=True)
+class BlockOptions:
+    """Variants of a block. groups: heads of the self-attention's keys and values, None = one for each head."""
 
-    def __init__(self, context_width: int, width: int, heads: int) -> None:
-        """context_width: d of the context; width: d of the queries that will attend to it."""
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.RMSNorm(context_width)
-        self.kv = nn.Linear(context_width, 2 * width, bias=False)
+    groups: int | None = None
+    norm: str = "rms"
+    feed: str = "gelu"
+    rotary: bool = False
 
-    def forward(self, context: Tensor) -> Tensor:
-        """context: (B, S, d_context). Returns (B, 2, h, S, c): keys, then values."""
-        keys, values = self.kv(self.norm(context)).chunk(2, dim=-1)
-        return torch.stack([split_heads(keys, self.heads), split_heads(values, self.heads)], dim=1)
+    def attention(self, width: int, heads: int) -> SelfAttention:
+        """Return the self-attention of a block."""
+        return SelfAttention(width, heads, groups=self.groups, use_rotary=self.rotary)
 
 
-class CrossAttention(nn.Module):
-    """Multi-head attention of a sequence to keys and values made by KeysValues."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        """width must be a multiple of heads."""
-        super().__init__()
-        self.heads = heads
-        self.q = nn.Linear(width, width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-
-    def forward(self, x: Tensor, keys_values: Tensor) -> Tensor:
-        """x: (B, T, d); keys_values: (B, 2, h, S, c). Returns (B, T, d)."""
-        q = split_heads(self.q(x), self.heads)
-        return self.out(merge_heads(functional.scaled_dot_product_attention(q, keys_values[:, 0], keys_values[:, 1])))
-
-
-class FeedForward(nn.Module):
-    """Two linear maps with a GELU between."""
-
-    def __init__(self, width: int, factor: int) -> None:
-        """factor: hidden width as a multiple of width."""
-        super().__init__()
-        self.up = nn.Linear(width, factor * width)
-        self.down = nn.Linear(factor * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., d). Returns (..., d)."""
-        return self.down(functional.gelu(self.up(x), approximate="tanh"))
+DEFAULT = BlockOptions()
 
 
 class EncoderBlock(nn.Module):
     """Pre-norm self-attention and feed-forward. After Xiong et al., "On layer normalization", 2020."""
 
-    def __init__(self, width: int, heads: int, factor: int = 2) -> None:
+    def __init__(self, width: int, heads: int, factor: int = 2, options: BlockOptions = DEFAULT) -> None:
         """factor: hidden width of the feed-forward as a multiple of width."""
         super().__init__()
-        self.norm_attention, self.attention = nn.RMSNorm(width), SelfAttention(width, heads)
-        self.norm_feed, self.feed = nn.RMSNorm(width), FeedForward(width, factor)
+        self.norm_attention, self.attention = make_norm(options.norm, width), options.attention(width, heads)
+        self.norm_feed, self.feed = make_norm(options.norm, width), make_feed(options.feed, width, factor)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x: (B, T, d). Returns (B, T, d)."""
+        """x: (B, T, d); mask: broadcastable to (B, h, T, T). Returns (B, T, d)."""
         x = x + self.attention(self.norm_attention(x), mask)
         return x + self.feed(self.norm_feed(x))
 
 
 class DecoderBlock(nn.Module):
-    """Pre-norm self-attention, cross-attention to a context's keys and values, feed-forward."""
+    """Pre-norm self-attention, cross-attention to a context's keys and values, feed-forward. After Vaswani 2017."""
 
-    def __init__(self, width: int, heads: int, factor: int = 2) -> None:
+    def __init__(self, width: int, heads: int, factor: int = 2, options: BlockOptions = DEFAULT) -> None:
         """factor: hidden width of the feed-forward as a multiple of width."""
         super().__init__()
-        self.norm_attention, self.attention = nn.RMSNorm(width), SelfAttention(width, heads)
-        self.norm_cross, self.cross = nn.RMSNorm(width), CrossAttention(width, heads)
-        self.norm_feed, self.feed = nn.RMSNorm(width), FeedForward(width, factor)
+        self.norm_attention, self.attention = make_norm(options.norm, width), options.attention(width, heads)
+        self.norm_cross, self.cross = make_norm(options.norm, width), CrossAttention(width, heads)
+        self.norm_feed, self.feed = make_norm(options.norm, width), make_feed(options.feed, width, factor)
 
-    def forward(self, x: Tensor, keys_values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x: (B, T, d); keys_values: (B, 2, h, S, c); mask: for the self-attention. Returns (B, T, d)."""
+    def forward(
+        self, x: Tensor, keys_values: Tensor, mask: Tensor | None = None, context_mask: Tensor | None = None
+    ) -> Tensor:
+        """x: (B, T, d); keys_values: (B, 2, g, S, c); mask: of the self-attention, context_mask: of the cross-attention.
+
+        Returns (B, T, d).
+        """
         x = x + self.attention(self.norm_attention(x), mask)
-        x = x + self.cross(self.norm_cross(x), keys_values)
+        return self._rest(x, keys_values, context_mask)
+
+    def step(
+        self,
+        x: Tensor,
+        keys_values: Tensor,
+        cache: Tensor,
+        position: int | Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward` with a causal mask, for the next tokens x (B, T, d) of a sequence whose keys are in the cache.
+
+        cache and position: see `SelfAttention.step`. Returns (B, T, d) and the new cache.
+        """
+        attended, cache = self.attention.step(self.norm_attention(x), cache, position)
+        return self._rest(x + attended, keys_values, context_mask), cache
+
+    def _rest(self, x: Tensor, keys_values: Tensor, context_mask: Tensor | None) -> Tensor:
+        x = x + self.cross(self.norm_cross(x), keys_values, context_mask)
         return x + self.feed(self.norm_feed(x))
 
 
+class AdaptiveDecoderBlock(nn.Module):
+    """A decoder block whose norms are shifted and scaled, and whose branches are gated, by a condition (adaLN-zero).
+
+    The gates start at zero, so that the block starts as the identity. After Peebles & Xie, "Scalable diffusion models
+    with transformers", 2022. With zero=False there are no gates (their plain adaLN).
+    """
+
+    def __init__(
+        self, width: int, heads: int, factor: int = 2, options: BlockOptions = DEFAULT, *, zero: bool = True
+    ) -> None:
+        """factor: hidden width of the feed-forward as a multiple of width; the condition has this width too."""
+        super().__init__()
+        self.zero = zero
+        self.norm = make_norm(options.norm, width, affine=False)
+        self.attention, self.cross = options.attention(width, heads), CrossAttention(width, heads)
+        self.feed = make_feed(options.feed, width, factor)
+        self.modulation = _zeroed(nn.Linear(width, (9 if zero else 6) * width))
+
+    def forward(self, x: Tensor, condition: Tensor, keys_values: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x: (B, T, d); condition: (B, T or 1, d); keys_values: (B, 2, g, S, c). Returns (B, T, d)."""
+        parts = self.modulation(functional.silu(condition)).chunk(9 if self.zero else 6, dim=-1)
+        shifts, scales, gates = parts[0:3], parts[3:6], parts[6:9] or (1.0, 1.0, 1.0)
+        x = x + gates[0] * self.attention(_modulated(self.norm(x), shifts[0], scales[0]), mask)
+        x = x + gates[1] * self.cross(_modulated(self.norm(x), shifts[1], scales[1]), keys_values)
+        return x + gates[2] * self.feed(_modulated(self.norm(x), shifts[2], scales[2]))
+
+
+class AdaptiveOutput(nn.Module):
+    """The last layer of a transformer of adaptive blocks: adaptive norm and a linear map that starts at zero."""
+
+    def __init__(self, width: int, outputs: int, options: BlockOptions = DEFAULT) -> None:
+        """outputs: numbers for each token."""
+        super().__init__()
+        self.norm = make_norm(options.norm, width, affine=False)
+        self.modulation, self.out = _zeroed(nn.Linear(width, 2 * width)), _zeroed(nn.Linear(width, outputs))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x: (B, T, d); condition: (B, T or 1, d). Returns (B, T, outputs)."""
+        return self.out(_modulated(self.norm(x), *self.modulation(functional.silu(condition)).chunk(2, dim=-1)))
+
+
 class PatchEmbedding(nn.Module):
-    """Cuts pictures into square patches and embeds each by a small network.
+    """Cuts pictures into square patches and embeds each by a small network; a CLS token before them is an option.
 
     After Dosovitskiy et al., "An image is worth 16x16 words", 2020; the hidden layer lets a patch say where inside it
     something lies.
     """
 
-    def __init__(self, height: int, image_width: int, patch: int, width: int) -> None:
-        """height, image_width: pixels, multiples of patch; width: d."""
+    def __init__(self, height: int, image_width: int, patch: int, width: int, *, cls: bool = False) -> None:
+        """height, image_width: pixels, multiples of patch; width: d; cls: put a learnt token first."""
         super().__init__()
         self.patch, self.rows, self.columns = patch, height // patch, image_width // patch
         self.embed = nn.Sequential(nn.Linear(3 * patch * patch, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.cls = nn.Parameter(0.02 * torch.randn(1, 1, width)) if cls else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (B, H, W, 3) uint8 or float 0..255. Returns (B, rows * columns, d)."""
+        """images: (B, H, W, 3) uint8 or float 0..255. Returns (B, rows * columns, d), one token more with a CLS."""
         p, x = self.patch, images.float() / 127.5 - 1.0
         x = x.reshape(-1, self.rows, p, self.columns, p, 3).permute(0, 1, 3, 2, 4, 5)
-        return self.embed(x.reshape(-1, self.rows * self.columns, 3 * p * p))
+        tokens = self.embed(x.reshape(-1, self.rows * self.columns, 3 * p * p))
+        return tokens if self.cls is None else torch.cat([self.cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
 
-def sinusoidal(x: Tensor, width: int, max_period: float = 1000.0) -> Tensor:
-    """Embed numbers x (...) in 0..1 as sines and cosines of geometric periods: (..., width). After Vaswani 2017."""
-    frequencies = torch.exp(torch.linspace(0.0, math.log(max_period), width // 2, device=x.device))
-    angles = x.unsqueeze(-1) * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1.0 + scale) + shift
+
+
+def _zeroed(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
