@@ -73,7 +73,7 @@ class DecoderBlock(nn.Module):
     def forward(
         self, x: Tensor, keys_values: Tensor, mask: Tensor | None = None, context_mask: Tensor | None = None
     ) -> Tensor:
-        """x: (B, T, d); keys_values: (B, 2, g, S, c); mask: of the self-attention, context_mask: of the cross-attention.
+        """x: (B, T, d); keys_values: (B, 2, g, S, c); mask: of self-attention, context_mask: of cross-attention.
 
         Returns (B, T, d).
         """

@@ -1,9 +1,12 @@
 """Where a token stands, told in three ways: sines and cosines, a learnt table, a rotation of queries and keys."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from so_arm_policy.core.errors import ConfigError
 
 
 def sinusoidal(x: Tensor, width: int, max_period: float = 1000.0) -> Tensor:
@@ -30,6 +33,47 @@ class LearnedPositions(nn.Module):
     def forward(self, x: Tensor, start: int | Tensor = 0) -> Tensor:
         """Add the places start, start + 1, ... to x (B, T, d). start: (), int64."""
         return x + self.table[start + torch.arange(x.shape[1], device=x.device)]
+
+
+class SinusoidalPositions(nn.Module):
+    """As LearnedPositions, but with the fixed table of `sinusoidal_positions`: any length."""
+
+    def __init__(self, length: int, width: int) -> None:
+        """length: not needed; width: d, even."""
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor, start: int | Tensor = 0) -> Tensor:
+        """Add the places start, start + 1, ... to x (B, T, d). start: (), int64."""
+        return x + sinusoidal_positions(start + torch.arange(x.shape[1], device=x.device), self.width)
+
+
+class NoPositions(nn.Module):
+    """Adds nothing: the order is unknown, or rotary attention tells it."""
+
+    def __init__(self, length: int, width: int) -> None:
+        """length, width: not needed."""
+        super().__init__()
+
+    def forward(self, x: Tensor, start: int | Tensor = 0) -> Tensor:
+        """Return x (B, T, d)."""
+        return x
+
+
+# Rotary positions act inside attention, so that nothing is added to the tokens.
+POSITIONS: dict[str, Callable[[int, int], nn.Module]] = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+    "rotary": NoPositions,
+    "none": NoPositions,
+}
+
+
+def make_positions(name: str, length: int, width: int) -> nn.Module:
+    """Return what adds positions `name` to tokens (B, T, d), T <= length. Raises ConfigError."""
+    if name not in POSITIONS:
+        raise ConfigError(f"positions: got {name!r}, expected one of {sorted(POSITIONS)}")
+    return POSITIONS[name](length, width)
 
 
 def rotary(x: Tensor, places: Tensor, base: float = 10000.0) -> Tensor:
