@@ -91,6 +91,7 @@ class Decoder(nn.Module):
         """
         caches = []
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, DecoderBlock)
             x, new = block.step(x, keys_values[:, i], cache[:, i], position, context_mask)
             caches.append(new)
         return self.norm(x), torch.stack(caches, dim=1)
