@@ -60,6 +60,8 @@ class SelfAttention(nn.Module):
         """heads divides width; groups: g, divides heads, as many as heads unless given."""
         super().__init__()
         self.heads, self.groups = heads, _checked_groups(width, heads, groups)
+        if use_rotary and width // heads % 2:
+            raise ConfigError(f"attention: got heads of size {width // heads}, expected an even one to be rotated")
         self.use_rotary = use_rotary
         self.qkv = nn.Linear(width, width + 2 * self.groups * (width // heads), bias=False)
         self.out = nn.Linear(width, width, bias=False)
@@ -133,7 +135,7 @@ class CrossAttention(nn.Module):
 
 
 def _checked_groups(width: int, heads: int, groups: int | None) -> int:
-    if width % heads:
+    if heads < 1 or width % heads:
         raise ConfigError(f"attention: got width {width}, expected a multiple of {heads} heads")
     if groups is not None and (groups < 1 or heads % groups):
         raise ConfigError(f"attention: got {groups} groups, expected a divisor of {heads} heads")

@@ -158,9 +158,14 @@ def test_masks_join():
     assert causal_mask(2, 4).tolist() == [[True, True, True, False], [True, True, True, True]]
 
 
-@pytest.mark.parametrize(("heads", "groups"), [(5, None), (4, 3), (4, 0), (4, 8), (4, -1)])
+@pytest.mark.parametrize(("heads", "groups"), [(5, None), (0, None), (4, 3), (4, 0), (4, 8), (4, -1)])
 def test_heads_that_do_not_divide_are_refused(heads, groups):
     with pytest.raises(ConfigError, match="attention: got .*expected a"):
         SelfAttention(WIDTH, heads, groups=groups)
     with pytest.raises(ConfigError, match="attention: got .*expected a"):
         KeysValues(WIDTH, WIDTH, heads, groups=groups)
+
+
+def test_odd_heads_cannot_be_rotated():
+    with pytest.raises(ConfigError, match="got heads of size 1, expected an even one"):
+        SelfAttention(4, 4, use_rotary=True)
