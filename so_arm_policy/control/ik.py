@@ -23,7 +23,7 @@ class ArmIk:
 
     def __init__(self, model: mujoco.MjModel, robot: RobotConfig, prefix: str = "") -> None:
         """Use `model`, a compiled model of the arm alone, for the arm whose joints in `robot` start with `prefix`."""
-        self._robot = robot
+        self.home = robot.home
         self._index = [i for i, name in enumerate(robot.joint_names) if name.startswith(prefix)]
         names = [robot.joint_names[i].removeprefix(prefix) for i in self._index]
         self._qpos = np.array([model.joint(name).qposadr[0] for name in names])

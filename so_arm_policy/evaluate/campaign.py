@@ -1,7 +1,7 @@
 """Many episodes of one agent: run in parallel over seeds, summed up with intervals."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,24 +21,31 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Episode, Task
 
-SCRIPTED = {"expert": expert_agent, "pid": pid_agent, "hold": hold_agent}
+SCRIPTED: dict[str, Callable[[Task, RobotConfig], Agent]] = {
+    "expert": expert_agent,
+    "pid": pid_agent,
+    "hold": hold_agent,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
     """What to evaluate. Exactly one of bundle and scripted says who acts.
 
-    bundle: folder of a policy; scripted: one of SCRIPTED; robot: used with scripted, a bundle names its own.
-    shuffle_instructions: tell each episode the instruction of a cube of its scene drawn at random, and judge it by the
-    cube that was meant: an agent that reads succeeds by chance only, one that ignores the instruction as before.
+    bundle: folder of a policy; scripted: one of SCRIPTED; robot: used with scripted, by default
+    the task's; a bundle names its own.
+    shuffle_instructions: tell each episode an instruction that fits its scene, drawn at random, and judge it by what
+    was meant: an agent that reads succeeds by chance only, one that ignores the instruction as before.
+    split: which episodes; one of SPLITS.
     gif: folder for a moving picture of each episode.
     """
 
     task: str
     bundle: str | None = None
     scripted: str | None = None
-    robot: str = "so101"
+    robot: str | None = None
     shuffle_instructions: bool = False
+    split: str = "train"
     timing: PolicyTiming = field(default_factory=PolicyTiming)
     gif: str | None = None
 
@@ -54,16 +61,17 @@ def run_campaign(campaign: Campaign, seeds: Sequence[int], jobs: int = 1) -> Ite
     """Yield the result of each seed, in order; the same whatever `jobs` is. Checks the campaign before it starts."""
     if not 1 <= jobs <= 256:
         raise ConfigError(f"evaluation: got {jobs} jobs, expected 1..256")
-    make_agent(campaign)
+    task, _, _ = make_agent(campaign)
+    episode_of(task, seeds[0], campaign.shuffle_instructions, campaign.split)
     if jobs == 1:
         return _run_here(campaign, seeds)
     tasks = (delayed(_run_in_worker)(campaign, seed) for seed in seeds)
     return iter(Parallel(n_jobs=jobs, return_as="generator")(tasks))
 
 
-def episode_of(task: Task, seed: int, shuffle_instructions: bool = False) -> Episode:
+def episode_of(task: Task, seed: int, shuffle_instructions: bool = False, split: str = "train") -> Episode:
     """Return the episode of `seed`, told another instruction of its own scene where they are shuffled."""
-    episode = task.sample(seed)
+    episode = task.sample(seed, split)
     if not shuffle_instructions:
         return episode
     told = task.instructions(episode.scene)
@@ -74,7 +82,7 @@ def make_agent(campaign: Campaign) -> tuple[Task, RobotConfig, Agent]:
     """Return the task, the robot and who acts. Raises ConfigError or BundleError."""
     task = make_task(campaign.task)
     if campaign.scripted is not None:
-        robot = load_robot(campaign.robot)
+        robot = load_robot(campaign.robot or task.robot)
         return task, robot, SCRIPTED[campaign.scripted](task, robot)
     assert campaign.bundle is not None
     bundle = load_bundle(campaign.bundle)
@@ -90,11 +98,11 @@ class _Stage:
     def __init__(self, campaign: Campaign) -> None:
         self._task, robot, agent = make_agent(campaign)
         self._rollout = Rollout(self._task, robot, agent)
-        self._shuffle = campaign.shuffle_instructions
+        self._shuffle, self._split = campaign.shuffle_instructions, campaign.split
         self._gifs = [GifRecorder(robot, Path(campaign.gif))] if campaign.gif else []
 
     def run(self, seed: int) -> EpisodeResult:
-        return self._rollout.run(episode_of(self._task, seed, self._shuffle), self._gifs)
+        return self._rollout.run(episode_of(self._task, seed, self._shuffle, self._split), self._gifs)
 
     def close(self) -> None:
         self._rollout.close()

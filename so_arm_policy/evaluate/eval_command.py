@@ -14,8 +14,10 @@ from so_arm_policy.evaluate.campaign import SCRIPTED, Campaign, Summary, run_cam
 from so_arm_policy.evaluate.policy_agent import PolicyTiming
 from so_arm_policy.evaluate.rollout import EpisodeResult
 from so_arm_policy.policy.manifest import read_manifest, write_manifest
+from so_arm_policy.sim.tasks.task import SPLITS
 
 MAX_SEEDS = 1_000_000
+SPLIT_TEXTS = {"train": "", "phrases": "held-out phrasings, ", "pairs": "held-out pairs, "}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +26,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="task to evaluate on, e.g. reach")
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--bundle", help="policy: path of a bundle, or the name of a shipped one")
-    who.add_argument("--agent", choices=sorted(SCRIPTED), help="scripted agent that knows where the cubes are")
+    who.add_argument("--agent", choices=sorted(SCRIPTED), help="scripted agent that knows where everything is")
     parser.add_argument("--seeds", default="1000:1200", help="FIRST:END (END not included), or numbers with commas")
     parser.add_argument(
         "--shuffle-instructions",
         action="store_true",
         help="tell each episode an instruction of its scene drawn at random, judge it by the right one",
     )
-    parser.add_argument("--robot", default="so101", help="robot of a scripted agent; a bundle names its own")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="episodes as in training, with phrasings never trained on, or about colour-kind pairs never trained on",
+    )
+    parser.add_argument("--robot", help="robot of a scripted agent (default: the task's); a bundle names its own")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every episode and the summary to FILE")
     parser.add_argument("--into-manifest", action="store_true", help="write the figures into the bundle's manifest")
@@ -58,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         scripted=args.agent,
         robot=args.robot,
         shuffle_instructions=args.shuffle_instructions,
+        split=args.split,
         timing=PolicyTiming(
             context_hz=args.context_hz,
             context_latency_ticks=args.context_latency,
@@ -99,11 +108,12 @@ def parse_seeds(text: str) -> list[int]:
 
 def report(campaign: Campaign, seeds: str, summary: Summary) -> str:
     """Return the summary as text for people."""
-    told = "drawn at random among the cubes" if campaign.shuffle_instructions else "the right ones"
+    told = f"{SPLIT_TEXTS[campaign.split]}instructions "
+    told += "drawn at random" if campaign.shuffle_instructions else "the right ones"
     rate = summary.successes / summary.episodes
     interval = f"95 % Wilson interval {100 * summary.success_low:.1f} .. {100 * summary.success_high:.1f} %"
     lines = [
-        f"{campaign.task} by {campaign.bundle or campaign.scripted}, seeds {seeds}, instructions {told}",
+        f"{campaign.task} by {campaign.bundle or campaign.scripted}, seeds {seeds}, {told}",
         f"  success          {summary.successes} of {summary.episodes} = {100 * rate:.1f} %  ({interval})",
         f"  final distance   {_number(summary.mean_distance_m, 100, 'cm')} in the mean",
         f"  time to success  {_number(summary.mean_time_s, 1, 's')} in the mean of the successes",
@@ -133,6 +143,7 @@ def _write_score(folder: Path, args: argparse.Namespace, summary: Summary) -> No
     """Add the figures to the manifest, beside those of other tasks, seeds and instructions."""
     manifest = read_manifest(folder)
     told = ", instructions shuffled" if args.shuffle_instructions else ""
+    told = f", split {args.split}{told}" if args.split != SPLITS[0] else told
     score = {
         "episodes": summary.episodes,
         "successes": summary.successes,

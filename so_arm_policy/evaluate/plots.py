@@ -14,7 +14,7 @@ from so_arm_policy.core.ticks import BIN_NS
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.evaluate.demo_summary import KillEffect
 from so_arm_policy.evaluate.recording import NodeRecord, Outcome, Recording, Series
-from so_arm_policy.sim.scene import COLORS
+from so_arm_policy.sim.objects import COLORS
 from so_arm_policy.sim.tasks.reach import REACHED_M
 
 WIDTH_IN = 10.4

@@ -17,6 +17,7 @@ from so_arm_policy.core.values import CameraImage, JointSample, Proposal
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Mode, TickInput, Verdict
+from so_arm_policy.sim.goal import Goal
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks.task import Episode, Task, TaskStatus
@@ -32,7 +33,8 @@ class Moment:
     """What an agent may know at one tick.
 
     now_ns: simulated time, for ROS and for watchdogs; following: whether the arm does what the agent proposed;
-    look: takes camera names, returns what they see now (drawn only when called).
+    look: takes camera names, returns what they see now (drawn only when called). simulator: the true state, only for
+    agents that say that they are privileged.
     """
 
     tick: int
@@ -40,6 +42,7 @@ class Moment:
     sample: JointSample
     following: bool
     look: Look
+    simulator: Simulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +97,14 @@ class Step:
 class EpisodeResult:
     """What came of one episode.
 
-    instruction: what the agent was told; target: what it was judged by; time_s: when it had succeeded, else None.
+    instruction: what the agent was told; goal: what it was judged by; time_s: when it had succeeded, else None.
     actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code.
     digest: sha256 over every measured position and command; equal for equal episodes.
     """
 
     seed: int
     instruction: str
-    target: int
+    goal: Goal
     success: bool
     time_s: float | None
     final_distance_m: float
@@ -141,10 +144,10 @@ class Rollout:
         self._simulator: Simulator | None = None
 
     def run(self, episode: Episode, subscribers: Sequence[Subscriber] = ()) -> EpisodeResult:
-        """Run `episode` until it succeeds or its time is over; `episode.target` is what it is judged by."""
+        """Run `episode` until it succeeds or its time is over; `episode.goal` is what it is judged by."""
         simulator = self._stand(episode)
         supervisor = Supervisor(self._safety, self._robot, self._agent.name)
-        tracker = self._task.tracker(episode.target)
+        tracker = self._task.tracker(episode.goal)
         self._agent.reset(episode)
         for subscriber in subscribers:
             subscriber.on_start(episode)
@@ -199,7 +202,7 @@ class Rollout:
                 for name in cameras
             }
 
-        return Moment(tick=tick, now_ns=now_ns, sample=sample, following=following, look=look)
+        return Moment(tick=tick, now_ns=now_ns, sample=sample, following=following, look=look, simulator=simulator)
 
 
 def _tick_input(moment: Moment, proposal: Proposal | None) -> TickInput:
@@ -227,7 +230,7 @@ class _Tally:
         return EpisodeResult(
             seed=episode.seed,
             instruction=episode.instruction,
-            target=episode.target,
+            goal=episode.goal,
             success=status.success,
             time_s=ticks / CONTROL_HZ if status.success else None,
             final_distance_m=status.distance_m,

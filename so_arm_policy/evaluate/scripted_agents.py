@@ -1,19 +1,17 @@
-"""Agents that were not learned. They are privileged: they take the places of the cubes from the scene itself."""
+"""Agents that were not learned. They are privileged: they take the true state from the simulator."""
 
 from collections.abc import Callable
 
-import numpy as np
-
 from so_arm_policy.control.hold import Hold
-from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.control.pid import JointPid, PidConfig
 from so_arm_policy.control.source import Source
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.core.values import JointSample, Proposal
+from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.rollout import AgentReport, Moment
-from so_arm_policy.sim.arm_model import arm_spec
-from so_arm_policy.sim.expert import ReachGoal, advance, reach_goal
+from so_arm_policy.sim.expert import Expert, arm_iks
+from so_arm_policy.sim.tasks.reach import Reach, way_to_touch
 from so_arm_policy.sim.tasks.task import Episode, Task
 
 
@@ -39,62 +37,59 @@ class SourceAgent:
         if wanted is None:
             self._silent += 1
             return None
-        q, dq = wanted
-        return Proposal(
-            source=self.name,
-            sequence=moment.tick,
-            stamp_ns=moment.now_ns,
-            observation_stamp_ns=moment.sample.stamp_ns,
-            received_ns=moment.now_ns,
-            joint_names=self._joints,
-            q=q,
-            dq=dq,
-        )
+        return _proposal(self.name, self._joints, moment, wanted)
 
     def report(self) -> AgentReport:
         """Say how often the source was silent."""
         return AgentReport(silences={"no command": self._silent} if self._silent else {})
 
 
-class ExpertSource:
+class ExpertAgent:
     """The scripted expert of the demonstrations: what a policy trained on them can at best do."""
 
     name = "expert"
 
-    def __init__(self) -> None:
-        """No goal yet."""
-        self._goal: ReachGoal | None = None
-        self.reset()
+    def __init__(self, task: Task, robot: RobotConfig) -> None:
+        """Make the expert of `task`."""
+        self._task = task
+        self._joints = robot.joint_names
+        self._expert = Expert(robot, task)
+        self._instruction: str | None = None
 
-    def reset(self) -> None:
-        """Start from the measured pose at the next command."""
-        self._q: FloatArray | None = None
-        self._dq: FloatArray | None = None
+    def reset(self, episode: Episode) -> None:
+        """Take note of what to do; it begins with the first proposal."""
+        self._instruction = episode.instruction
 
-    def set_goal(self, goal: ReachGoal) -> None:
-        """Go above and then to `goal`."""
-        self._goal = goal
+    def propose(self, moment: Moment) -> Proposal | None:
+        """Return the next reference. Raises InputError when the goal is out of reach or not in the scene."""
+        if self._instruction is not None:
+            goal = self._task.meaning(moment.simulator.scene, self._instruction)
+            self._expert.reset(moment.simulator, goal)
+            self._instruction = None
+        return _proposal(self.name, self._joints, moment, self._expert.command(moment.simulator))
 
-    def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:  # noqa: ARG002
-        """Return the next reference, one tick further."""
-        if self._goal is None:
-            return None
-        if self._q is None or self._dq is None:
-            self._q, self._dq = sample.q.copy(), np.zeros_like(sample.q)
-        self._q, self._dq = advance(self._q, self._dq, self._goal)
-        return self._q, self._dq
+    def report(self) -> AgentReport:
+        """Nothing to say: it is never silent."""
+        return AgentReport()
 
 
-def expert_agent(task: Task, robot: RobotConfig) -> SourceAgent:
+def expert_agent(task: Task, robot: RobotConfig) -> ExpertAgent:
     """Return the scripted expert; it does what the instruction says."""
-    source, goal = ExpertSource(), GoalFinder(task, robot)
-    return SourceAgent(source, robot, lambda episode: source.set_goal(goal(episode)))
+    return ExpertAgent(task, robot)
 
 
 def pid_agent(task: Task, robot: RobotConfig) -> SourceAgent:
-    """Return the joint-space PID, sent straight to the pose at the cube."""
-    source, goal = JointPid(PidConfig(), robot), GoalFinder(task, robot)
-    return SourceAgent(source, robot, lambda episode: source.set_goal(goal(episode).touch))
+    """Return the joint-space PID, sent straight to the pose at the object. Raises ConfigError for tasks that grasp."""
+    if not isinstance(task, Reach):
+        raise ConfigError(f"agent 'pid': got task {task.name!r}, expected 'reach'")
+    source = JointPid(PidConfig(), robot)
+    ik = arm_iks(robot)[0]
+
+    def begin(episode: Episode) -> None:
+        thing = episode.scene.objects[task.meaning(episode.scene, episode.instruction).steps[0].object]
+        source.set_goal(way_to_touch(ik, thing).goal[0])
+
+    return SourceAgent(source, robot, begin)
 
 
 def hold_agent(task: Task, robot: RobotConfig) -> SourceAgent:  # noqa: ARG001
@@ -102,16 +97,15 @@ def hold_agent(task: Task, robot: RobotConfig) -> SourceAgent:  # noqa: ARG001
     return SourceAgent(Hold(), robot, lambda episode: None)
 
 
-class GoalFinder:
-    """Finds the joint poses for an instruction by inverse kinematics on the true place of the cube."""
-
-    def __init__(self, task: Task, robot: RobotConfig) -> None:
-        """Compile the arm's model."""
-        self._task = task
-        self._home = robot.home
-        self._ik = ArmIk(arm_spec().compile(), robot, robot.arms[0].prefix)
-
-    def __call__(self, episode: Episode) -> ReachGoal:
-        """Return the goal of `episode`. Raises InputError when out of reach or not in the scene."""
-        cube = episode.scene.cubes[self._task.target(episode.scene, episode.instruction)]
-        return reach_goal(self._ik, cube, self._home)
+def _proposal(source: str, joints: tuple[str, ...], moment: Moment, wanted: tuple[FloatArray, FloatArray]) -> Proposal:
+    q, dq = wanted
+    return Proposal(
+        source=source,
+        sequence=moment.tick,
+        stamp_ns=moment.now_ns,
+        observation_stamp_ns=moment.sample.stamp_ns,
+        received_ns=moment.now_ns,
+        joint_names=joints,
+        q=q,
+        dq=dq,
+    )

@@ -1,4 +1,4 @@
-"""What System 2 makes of the pictures of a run: where it looks, and where it takes the named cube to be.
+"""What System 2 makes of the pictures of a run: where it looks, and where it takes the named object to be.
 
 Computed after the run from the recorded pictures, so that it costs the run nothing.
 """
@@ -18,7 +18,7 @@ from so_arm_policy.evaluate.recording import Frame, Recording
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.system2 import System2
 from so_arm_policy.sim.model import overhead_pixel
-from so_arm_policy.sim.scene import CUBE_SIZE_M
+from so_arm_policy.sim.objects import CUBE_SIZE_M
 from so_arm_policy.sim.tasks import make_task
 
 OVERHEAD = "overhead"
@@ -30,7 +30,7 @@ class Sight:
     """System 2's view at the beginning of one try.
 
     pictures: camera -> (height, width, 3) uint8 with what it attends to lit up, and in the overhead one a ring where it
-    takes the cube to be. error_m: from there to where the cube truly was, in the table's plane.
+    takes the object to be. error_m: from there to where that truly was at first, in the table's plane.
     """
 
     instruction: str
@@ -65,10 +65,10 @@ def _sight(recording: Recording, bundle: Bundle, system2: System2, frames: Mappi
     }
     point = in_world(recording.robot.arms[0], system2.last_grounding)
     if OVERHEAD in pictures:
-        _ring(pictures[OVERHEAD], overhead_pixel(recording.robot.camera(OVERHEAD), point))
-    target = make_task(recording.task).target(recording.scene, any_frame.instruction)
-    cube = recording.scene.cubes[target]
-    error_m = math.hypot(point[0] - cube.x, point[1] - cube.y)
+        _ring(pictures[OVERHEAD], overhead_pixel(recording.robot.camera(OVERHEAD), point, recording.scene))
+    goal = make_task(recording.task).meaning(recording.scene, any_frame.instruction)
+    thing = recording.scene.objects[goal.steps[0].object]
+    error_m = math.hypot(point[0] - thing.x, point[1] - thing.y)
     return Sight(instruction=any_frame.instruction, pictures=pictures, error_m=error_m)
 
 

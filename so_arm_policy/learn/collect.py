@@ -19,10 +19,11 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.arm_model import arm_spec
-from so_arm_policy.sim.expert import TICK_S, ReachGoal, advance, reach_goal
+from so_arm_policy.sim.law import TICK_S, Plan, advance
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import Scene, random_scene
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks.reach import way_to_touch
 
 ROW_TICKS = 4  # one row of a demonstration every 4 ticks: 30 Hz
 
@@ -93,11 +94,11 @@ def _episode(config: CollectConfig, seed: int) -> dict[str, npt.NDArray[Any]]:
     stage = _stage(config.robot)
     rng = np.random.default_rng([seed, 303])
     scene = random_scene(seed)
-    goals = [reach_goal(stage.ik, cube, stage.robot.home) for cube in scene.cubes]
-    start = _random_start(stage, goals, rng)
+    plans = [way_to_touch(stage.ik, cube) for cube in scene.objects]
+    start = _random_start(stage, plans, rng)
     stage.simulator.reset(scene, start)
     switch = int(rng.integers(config.rows // 3, config.rows))
-    order = rng.permutation(len(goals))
+    order = rng.permutation(len(plans))
     frame_rows = np.sort(rng.choice(config.rows, config.frames, replace=False))
     frame_rows[0] = 0
     rows: dict[str, list[npt.NDArray[Any]]] = {"q": [], "reference": [], "velocity": [], "images": []}
@@ -108,10 +109,10 @@ def _episode(config: CollectConfig, seed: int) -> dict[str, npt.NDArray[Any]]:
         rows["velocity"].append(velocity)
         if row in frame_rows:
             rows["images"].append(_pictures(stage, scene, config))
-        goal = goals[order[0] if row < switch else order[1]]
+        plan = plans[order[0] if row < switch else order[1]]
         push = rng.normal(0.0, 0.5, start.shape) * (rng.random() < 0.15)
         for _ in range(ROW_TICKS):
-            reference, velocity = advance(reference, velocity, goal)
+            reference, velocity, _ = advance(reference, velocity, 0, plan)
             reference = np.clip(reference + push * TICK_S, stage.robot.lower, stage.robot.upper)
             stage.simulator.step(reference)
         velocity = velocity + push * (rng.random() < 0.5)
@@ -119,10 +120,10 @@ def _episode(config: CollectConfig, seed: int) -> dict[str, npt.NDArray[Any]]:
         **{name: np.stack(values) for name, values in rows.items()},
         "frame_rows": frame_rows,
         "goal": np.array([order[0]] * switch + [order[1]] * (config.rows - switch)),
-        "hover": np.stack([g.hover for g in goals]),
-        "touch": np.stack([g.touch for g in goals]),
-        "cubes": np.array([[c.x, c.y, 0.015] for c in scene.cubes]),
-        "colors": np.array([c.color for c in scene.cubes], dtype="U16"),
+        "hover": np.stack([plan.via[0] for plan in plans]),
+        "touch": np.stack([plan.goal[0] for plan in plans]),
+        "cubes": np.array([[c.x, c.y, 0.015] for c in scene.objects]),
+        "colors": np.array([c.color for c in scene.objects], dtype="U16"),
         "seed": np.array(seed),
     }
 
@@ -134,14 +135,15 @@ def _pictures(stage: _Stage, scene: Scene, config: CollectConfig) -> npt.NDArray
     return np.stack([resize(view, config.image_height, config.image_width) for view in views])
 
 
-def _random_start(stage: _Stage, goals: Sequence[ReachGoal], rng: np.random.Generator) -> FloatArray:
+def _random_start(stage: _Stage, plans: Sequence[Plan], rng: np.random.Generator) -> FloatArray:
     """Draw a start: near home, near one of the cubes, or with the fingertip anywhere over the table."""
     kind = rng.random()
     if kind < 0.3:
         pose = stage.robot.home + rng.normal(0.0, 0.05, len(stage.robot.joints))
     elif kind < 0.6:
-        goal = goals[int(rng.integers(len(goals)))]
-        pose = goal.hover + rng.random() * (goal.touch - goal.hover) + rng.normal(0.0, 0.02, len(stage.robot.joints))
+        plan = plans[int(rng.integers(len(plans)))]
+        via, goal = plan.via[0], plan.goal[0]
+        pose = via + rng.random() * (goal - via) + rng.normal(0.0, 0.02, len(stage.robot.joints))
     else:
         pose = _anywhere(stage, rng)
     pose[-1] = rng.normal(0.0, 0.03)

@@ -16,9 +16,9 @@ from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import CameraConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.policy.tokenizer import Tokenizer
-from so_arm_policy.sim.expert import ReachGoal, rollout
+from so_arm_policy.sim.language import FOUNDATION_REACH
+from so_arm_policy.sim.law import Plan, rollout
 from so_arm_policy.sim.model import overhead_pixel
-from so_arm_policy.sim.tasks.reach import PHRASES
 
 ROW_TICKS = 4
 FIELDS = ("images", "frame_rows", "q", "reference", "velocity", "hover", "touch", "cubes", "colors")
@@ -96,7 +96,7 @@ class SceneBatches:
     def draw(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` pictures, each asked for all its cubes; the light flickers a little."""
         episodes, frames = rng.integers(self._data.episodes, size=size), rng.integers(self._data.frames, size=size)
-        batch = self.at(episodes, frames, rng.integers(len(PHRASES), size=(size, self._data.cubes)))
+        batch = self.at(episodes, frames, rng.integers(len(FOUNDATION_REACH.train), size=(size, self._data.cubes)))
         gain = torch.from_numpy(rng.uniform(0.85, 1.15, (size, 1, 1, 1, 3)).astype(np.float32))
         images = (batch.images.float() * gain).clamp(0.0, 255.0)
         return SceneBatch(images, batch.words, batch.state, batch.place, batch.patch)
@@ -136,8 +136,8 @@ class ActionBatches:
         self._disturb(given, velocity, rng)
         stopped = rng.random(size) < 1 / 6
         given[stopped], velocity[stopped] = state[stopped, None], 0.0
-        goal = ReachGoal(a["hover"][episode, cube], a["touch"][episode, cube])
-        rest = rollout(given[:, -1], velocity, goal, self._horizon - p, ROW_TICKS)
+        plan = Plan.one(a["hover"][episode, cube], a["touch"][episode, cube])
+        rest = rollout(given[:, -1], velocity, 0, plan, self._horizon - p, ROW_TICKS)
         return ActionBatch(
             context=self._context[episode, frame, cube].float(),
             state=torch.from_numpy(state).float(),
@@ -158,7 +158,9 @@ class ActionBatches:
 def instruction_words(data: Demonstrations, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """Return the tokens of every phrase for every cube, (E, K, phrases, L)."""
     colors = data.arrays["colors"]
-    table = {str(c): np.stack([tokenizer.encode(p.format(c)) for p in PHRASES]) for c in np.unique(colors)}
+    phrases = FOUNDATION_REACH.train
+    said = {str(c): [p.format(object=f"{c} cube") for p in phrases] for c in np.unique(colors)}
+    table = {color: np.stack([tokenizer.encode(text) for text in texts]) for color, texts in said.items()}
     return np.stack([np.stack([table[str(c)] for c in row]) for row in colors])
 
 

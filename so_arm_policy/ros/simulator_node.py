@@ -63,7 +63,7 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
     def _on_instruction(self, msg: String) -> None:
         self._instruction, self._tracker = msg.data, None
         try:
-            self._tracker = self._task.tracker(self._task.target(self._simulator.scene, msg.data))
+            self._tracker = self._task.tracker(self._task.meaning(self._simulator.scene, msg.data))
         except InputError as error:
             raise InputError(f"task {self._task.name}: {error}; not judged") from error
 

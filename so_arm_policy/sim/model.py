@@ -1,4 +1,4 @@
-"""The MuJoCo model: arms, table, cubes, bowl, lights and cameras, and how a Scene is put into it."""
+"""The MuJoCo model: arms, table, objects, bowl, plate, lights and cameras, and how a Scene is put into it."""
 
 import math
 from dataclasses import dataclass
@@ -11,13 +11,20 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import ArmConfig, CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.arm_model import arm_spec
-from so_arm_policy.sim.scene import CUBE_COUNT, CUBE_SIZE_M, Scene
+from so_arm_policy.sim.objects import HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
+from so_arm_policy.sim.scene import Scene
 
 SUBSTEPS = 4
 OVERHEAD_POSITION = (0.52, 0.0, 0.46)
 OVERHEAD_TARGET = (0.19, 0.0, 0.0)
+LAMP_POSITION = (0.3, 0.3, 1.2)
 BOWL_WALLS = 14
+PLATE_RADIUS_M = 0.055
+PLATE_HEIGHT_M = 0.006
+OUT_OF_SIGHT = (0.0, 0.0, -2.0)
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
+_CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+_CHINA = (0.93, 0.91, 0.86, 1)
 
 
 def build_model(robot: RobotConfig) -> mujoco.MjModel:
@@ -29,9 +36,10 @@ def build_model(robot: RobotConfig) -> mujoco.MjModel:
     spec.visual.global_.offwidth = max(c.width for c in robot.cameras)
     spec.visual.global_.offheight = max(c.height for c in robot.cameras)
     _add_table(spec)
-    for i in range(CUBE_COUNT):
-        _add_cube(spec, i)
+    for i in range(OBJECT_COUNT):
+        _add_object(spec, i)
     _add_bowl(spec)
+    _add_plate(spec)
     _add_cameras(spec, robot)
     try:
         return spec.compile()
@@ -74,23 +82,29 @@ def _add_table(spec: mujoco.MjSpec) -> None:
     body.add_geom(
         name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.1), pos=(0, 0, -0.6), rgba=(0.25, 0.27, 0.30, 1)
     )
-    body.add_light(name="lamp", pos=(0.3, 0.3, 1.2), dir=(-0.1, -0.2, -1), castshadow=False)
+    body.add_light(name="lamp", pos=LAMP_POSITION, dir=(-0.1, -0.2, -1), castshadow=False)
 
 
-def _add_cube(spec: mujoco.MjSpec, index: int) -> None:
-    body = spec.worldbody.add_body(name=f"cube{index}", pos=(0, 0, CUBE_SIZE_M / 2))
-    body.add_freejoint(name=f"cube{index}")
-    half = CUBE_SIZE_M / 2
-    body.add_geom(
-        name=f"cube{index}", type=_BOX, size=(half, half, half), mass=0.03, friction=(1.0, 0.005, 0.0005), condim=4
-    )
+def _add_object(spec: mujoco.MjSpec, index: int) -> None:
+    """Add a body that can be any kind: `apply_scene` switches one shape on. All mass sits in the first, the cube."""
+    body = spec.worldbody.add_body(name=f"object{index}", pos=(0, 0, HALF_SIZES[KINDS[0]][2]))
+    body.add_freejoint(name=f"object{index}")
+    for kind in KINDS:
+        x, y, z = HALF_SIZES[kind]
+        body.add_geom(
+            name=f"{kind}{index}",
+            type=_CYLINDER if kind == "can" else _BOX,
+            size=(x, z, 0) if kind == "can" else (x, y, z),
+            mass=OBJECT_MASS_KG if kind == KINDS[0] else 0.0,
+            friction=(1.0, 0.005, 0.0005),
+            condim=4,
+        )
 
 
 def _add_bowl(spec: mujoco.MjSpec) -> None:
     """A bowl as a ring of slanted boxes on a disc: 11 cm wide, 4 cm high."""
     bowl = spec.worldbody.add_body(name="bowl")
-    rgba = (0.93, 0.91, 0.86, 1)
-    bowl.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(0.042, 0.002, 0), pos=(0, 0, 0.002), rgba=rgba)
+    bowl.add_geom(type=_CYLINDER, size=(0.042, 0.002, 0), pos=(0, 0, 0.002), rgba=_CHINA)
     for i in range(BOWL_WALLS):
         angle = 2 * math.pi * i / BOWL_WALLS
         c, s = math.cos(angle / 2), math.sin(angle / 2)
@@ -99,7 +113,23 @@ def _add_bowl(spec: mujoco.MjSpec) -> None:
         quat = np.zeros(4)
         mujoco.mju_mulQuat(quat, np.array([c, 0, 0, s]), np.array([math.cos(tilt / 2), 0, -math.sin(tilt / 2), 0]))
         position = (0.048 * math.cos(angle), 0.048 * math.sin(angle), 0.02)
-        bowl.add_geom(type=_BOX, size=(0.0018, 0.0115, 0.021), pos=position, quat=quat, rgba=rgba)
+        bowl.add_geom(type=_BOX, size=(0.0018, 0.0115, 0.021), pos=position, quat=quat, rgba=_CHINA)
+
+
+def _add_plate(spec: mujoco.MjSpec) -> None:
+    """A flat disc, 11 cm wide."""
+    plate = spec.worldbody.add_body(name="plate")
+    half = PLATE_HEIGHT_M / 2
+    plate.add_geom(name="plate", type=_CYLINDER, size=(PLATE_RADIUS_M, half, 0), pos=(0, 0, half), rgba=_CHINA)
+    plate.add_geom(
+        name="plate_well",
+        type=_CYLINDER,
+        size=(0.7 * PLATE_RADIUS_M, half, 0),
+        pos=(0, 0, half + 2e-4),
+        rgba=(0.55, 0.62, 0.74, 1),
+        contype=0,
+        conaffinity=0,
+    )
 
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
@@ -119,18 +149,29 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
         found.name, found.fovy = camera.name, camera.fovy_deg
 
 
-def overhead_pixel(camera: CameraConfig, points: FloatArray) -> FloatArray:
+def overhead_pixel(camera: CameraConfig, points: FloatArray, scene: Scene | None = None) -> FloatArray:
     """Return where points (..., 3) m, world frame, appear in the overhead picture: column and row, 0..1 of its size.
 
-    Shape (..., 2); pinhole model without distortion.
+    scene: says where the camera is moved to; without one it stands as usual. Shape (..., 2); pinhole model without
+    distortion.
     """
+    position, target = _overhead_pose(scene)
     R_world_camera = np.zeros(9)
-    mujoco.mju_quat2Mat(R_world_camera, _looking(OVERHEAD_POSITION, OVERHEAD_TARGET))
-    local = (points - np.array(OVERHEAD_POSITION)) @ R_world_camera.reshape(3, 3)
+    mujoco.mju_quat2Mat(R_world_camera, _looking(position, target))
+    local = (points - np.array(position)) @ R_world_camera.reshape(3, 3)
     half = math.tan(math.radians(camera.fovy_deg) / 2)
     column = local[..., 0] / -local[..., 2] / (half * camera.width / camera.height)
     row = -local[..., 1] / -local[..., 2] / half
     return (np.stack([column, row], axis=-1) + 1.0) / 2.0
+
+
+def _overhead_pose(scene: Scene | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return where the overhead camera stands and what it is turned to."""
+    if scene is None:
+        return OVERHEAD_POSITION, OVERHEAD_TARGET
+    x, y, z = OVERHEAD_TARGET
+    position = tuple(a + b for a, b in zip(OVERHEAD_POSITION, scene.camera_xyz, strict=True))
+    return position, (x + scene.camera_aim[0], y + scene.camera_aim[1], z)
 
 
 def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> np.ndarray:
@@ -147,31 +188,55 @@ def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> np.ndarr
 
 @dataclass(frozen=True)
 class SceneIds:
-    """Numbers under which the compiled model knows what `apply_scene` moves."""
+    """Numbers under which the compiled model knows what `apply_scene` moves.
 
-    cube_geoms: tuple[int, ...]
-    cube_qpos: tuple[int, ...]
-    bowl_body: int
+    geoms: for each object, its shape of each kind. qpos, qvel: where the free joint of each object begins.
+    """
+
+    geoms: tuple[dict[str, int], ...]
+    bodies: tuple[int, ...]
+    qpos: tuple[int, ...]
+    qvel: tuple[int, ...]
+    bowl: int
+    plate: int
+    overhead: int
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "SceneIds":
         """Look the names up in `model`."""
-        names = [f"cube{i}" for i in range(CUBE_COUNT)]
+        names = [f"object{i}" for i in range(OBJECT_COUNT)]
         return cls(
-            cube_geoms=tuple(model.geom(n).id for n in names),
-            cube_qpos=tuple(int(model.joint(n).qposadr[0]) for n in names),
-            bowl_body=model.body("bowl").id,
+            geoms=tuple({kind: model.geom(f"{kind}{i}").id for kind in KINDS} for i in range(OBJECT_COUNT)),
+            bodies=tuple(model.body(n).id for n in names),
+            qpos=tuple(int(model.joint(n).qposadr[0]) for n in names),
+            qvel=tuple(int(model.joint(n).dofadr[0]) for n in names),
+            bowl=model.body("bowl").id,
+            plate=model.body("plate").id,
+            overhead=mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "overhead"),
         )
 
 
 def apply_scene(model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> None:
-    """Put `scene` into the model: colours, light and the bowl into `model`, cube poses into `data.qpos`."""
+    """Put `scene` into the model: shapes, colours, light, camera and places into `model`, poses into `data.qpos`."""
     ids = SceneIds.of(model)
-    for cube, geom, at in zip(scene.cubes, ids.cube_geoms, ids.cube_qpos, strict=True):
-        model.geom_rgba[geom, :3] = cube.rgb
-        data.qpos[at : at + 3] = (cube.x, cube.y, CUBE_SIZE_M / 2)
-        data.qpos[at + 3 : at + 7] = (math.cos(cube.yaw / 2), 0, 0, math.sin(cube.yaw / 2))
-    model.body_pos[ids.bowl_body] = (scene.bowl_x, scene.bowl_y, 0.0)
-    model.light_diffuse[:] = 0.6 * scene.brightness
-    model.vis.headlight.diffuse[:] = 0.35 * scene.brightness
-    model.vis.headlight.ambient[:] = 0.25 * scene.brightness
+    for i, thing in enumerate(scene.objects):
+        for kind, geom in ids.geoms[i].items():
+            there = kind == thing.kind
+            model.geom_contype[geom] = model.geom_conaffinity[geom] = int(there)
+            model.geom_rgba[geom] = (*thing.rgb, float(there))
+        model.body_inertia[ids.bodies[i]] = inertia(thing.kind)
+        at = ids.qpos[i]
+        data.qpos[at : at + 3] = (thing.x, thing.y, HALF_SIZES[thing.kind][2])
+        data.qpos[at + 3 : at + 7] = (math.cos(thing.yaw / 2), 0, 0, math.sin(thing.yaw / 2))
+    model.body_pos[ids.bowl] = (scene.bowl_x, scene.bowl_y, 0.0)
+    plate = scene.plate_x is not None and scene.plate_y is not None
+    model.body_pos[ids.plate] = (scene.plate_x, scene.plate_y, 0.0) if plate else OUT_OF_SIGHT
+    model.light_pos[0] = np.add(LAMP_POSITION, (*scene.lamp, 0.0))
+    tint = scene.brightness * np.array(scene.tint)
+    model.light_diffuse[:] = 0.6 * tint
+    model.vis.headlight.diffuse[:] = 0.35 * tint
+    model.vis.headlight.ambient[:] = 0.25 * tint
+    if ids.overhead >= 0:
+        position, target = _overhead_pose(scene)
+        model.cam_pos[ids.overhead] = position
+        model.cam_quat[ids.overhead] = _looking(position, target)

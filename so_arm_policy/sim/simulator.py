@@ -8,6 +8,8 @@ from so_arm_policy.core.errors import ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.sim.model import SUBSTEPS, SceneIds, apply_scene, build_model
+from so_arm_policy.sim.motion import Motion
+from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
 from so_arm_policy.sim.scene import Scene
 
 
@@ -44,6 +46,8 @@ class Simulator:
         """Advance one control tick towards `command` (n,) rad, or towards the last one. Raises ShapeError."""
         if command is not None:
             self.data.ctrl[self._ctrl] = self._checked(command)
+        if self.scene.motion is not None:
+            self._drive(self.scene.motion)
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
         self.ticks += 1
 
@@ -76,14 +80,33 @@ class Simulator:
         """Point between the tips of the jaws of arm number `arm`, world frame, (3,) m."""
         return self.data.site_xpos[self._tips[arm]].copy()
 
-    def cube_position(self, index: int) -> FloatArray:
-        """Centre of cube `index`, world frame, (3,) m."""
-        at = self._ids.cube_qpos[index]
+    def object_position(self, index: int) -> FloatArray:
+        """Centre of object `index`, world frame, (3,) m."""
+        at = self._ids.qpos[index]
         return self.data.qpos[at : at + 3].copy()
 
-    def cube_rotation(self, index: int) -> FloatArray:
-        """Rotation R_world_cube of cube `index`, (3, 3)."""
-        at = self._ids.cube_qpos[index]
-        R_world_cube = np.zeros(9)
-        mujoco.mju_quat2Mat(R_world_cube, self.data.qpos[at + 3 : at + 7])
-        return R_world_cube.reshape(3, 3)
+    def object_rotation(self, index: int) -> FloatArray:
+        """Rotation R_world_object of object `index`, (3, 3)."""
+        at = self._ids.qpos[index]
+        R_world_object = np.zeros(9)
+        mujoco.mju_quat2Mat(R_world_object, self.data.qpos[at + 3 : at + 7])
+        return R_world_object.reshape(3, 3)
+
+    def object_speed(self, index: int) -> float:
+        """How fast the centre of object `index` moves, m/s."""
+        at = self._ids.qvel[index]
+        return float(np.linalg.norm(self.data.qvel[at : at + 3]))
+
+    def surface_distance(self, index: int, point: FloatArray) -> float:
+        """Distance from `point` (3,) m, world frame, to the surface of object `index`, m; 0 inside."""
+        local = self.object_rotation(index).T @ (point - self.object_position(index))
+        return surface_distance(self.scene.objects[index].kind, local)
+
+    def _drive(self, motion: Motion) -> None:
+        """Put the moving object where its path is now, whatever has happened to it, at the path's velocity."""
+        place, velocity = motion.at(self.ticks / CONTROL_HZ)
+        thing = self.scene.objects[motion.object]
+        at, v = self._ids.qpos[motion.object], self._ids.qvel[motion.object]
+        self.data.qpos[at : at + 3] = (*place, HALF_SIZES[thing.kind][2])
+        self.data.qpos[at + 3 : at + 7] = (np.cos(thing.yaw / 2), 0, 0, np.sin(thing.yaw / 2))
+        self.data.qvel[v : v + 6] = (*velocity, 0, 0, 0, 0)

@@ -94,8 +94,8 @@ def recording(robot: RobotConfig, task: Task) -> Recording:
     history = NodeHistory("safety_supervisor")
     before = {"ticks": "100", "ticks_missed": "2", "lateness_histogram_10us": '{"5": 98, "900": 2}'}
     history.hear(before, recording=False)
-    for target, told in enumerate(task.instructions(first.scene)[:EPISODES]):
-        rollout.run(replace(first, instruction=told, target=target), [tape])
+    for told in task.instructions(first.scene)[:EPISODES]:
+        rollout.run(replace(first, instruction=told, goal=task.meaning(first.scene, told)), [tape])
     rollout.close()
     tape.renderer.close()
     ticks = 100 + tape.ticks

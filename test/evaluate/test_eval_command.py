@@ -33,10 +33,10 @@ def test_shuffled_instructions_name_a_cube_of_the_scene_at_random(task: Task) ->
     hits, told = 0, [0, 0, 0]
     for seed in range(300):
         plain, shuffled = task.sample(seed), episode_of(task, seed, shuffle_instructions=True)
-        assert (shuffled.scene, shuffled.target) == (plain.scene, plain.target)
-        number = task.target(shuffled.scene, shuffled.instruction)
-        hits += number == plain.target
-        told[number] += 1
+        assert (shuffled.scene, shuffled.goal) == (plain.scene, plain.goal)
+        goal = task.meaning(shuffled.scene, shuffled.instruction)
+        hits += goal == plain.goal
+        told[goal.steps[0].object] += 1
         assert episode_of(task, seed, shuffle_instructions=True) == shuffled
         assert episode_of(task, seed) == plain
     assert 75 <= hits <= 125

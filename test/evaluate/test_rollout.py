@@ -98,12 +98,12 @@ def test_the_pid_is_one_more_agent(task, robot) -> None:
 
 def test_success_is_judged_by_the_target_not_by_what_was_told(expert, task) -> None:
     episode = task.sample(0)
-    wrong = (episode.target + 1) % 3
-    told = replace(episode, instruction=task.instructions(episode.scene)[wrong])
+    instruction = task.instructions(episode.scene)[(episode.goal.steps[0].object + 1) % 3]
+    told = replace(episode, instruction=instruction)
     misled = expert.run(told)
     assert not misled.success
     assert misled.instruction == told.instruction
-    assert expert.run(replace(told, target=wrong)).success
+    assert expert.run(replace(told, goal=task.meaning(episode.scene, instruction))).success
 
 
 def test_subscribers_see_every_tick_once_in_order(expert, task) -> None:

@@ -391,7 +391,7 @@ def test_the_simulator_judges_the_task_and_refuses_garbage(graph):
     wait_until(lambda: node.counts["errors: instruction"] == 1)
     wait_until(lambda: tasks and tasks[-1].message == "nothing to judge")
     scene = convert.scene(scenes[-1].scene)
-    instruct(String(data=f"touch the {scene.cubes[0].color} cube"))
+    instruct(String(data=f"touch the {scene.objects[0].color} cube"))
     wait_until(lambda: tasks[-1].message == "under way")
     values = {v.key: v.value for v in tasks[-1].values}
     assert values["success"] == "False"

@@ -4,7 +4,7 @@ import pytest
 from so_arm_policy.core.errors import ConfigError, ShapeError
 from so_arm_policy.sim.model import overhead_pixel
 from so_arm_policy.sim.renderer import SceneRenderer
-from so_arm_policy.sim.scene import random_scene
+from so_arm_policy.sim.scene import EVERYTHING, random_scene
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_cubes_appear_where_the_camera_geometry_says_in_their_colour(robot, simu
     scene = random_scene(seed)
     simulator.reset(scene, robot.rest)
     picture = renderer.render(scene, simulator.qpos, "overhead").astype(float)
-    for cube in scene.cubes:
+    for cube in scene.objects:
         u, v = overhead_pixel(robot.camera("overhead"), np.array([cube.x, cube.y, 0.02]))
         r, g, b = picture[int(v * picture.shape[0]), int(u * picture.shape[1])]
         seen = {"red": r > 1.6 * g, "green": g > 1.6 * r, "blue": b > 1.6 * r, "yellow": min(r, g) > 1.6 * b}
@@ -42,3 +42,19 @@ def test_unknown_camera_and_wrong_state_are_named(simulator, renderer):
         renderer.render(simulator.scene, simulator.qpos, "belly")
     with pytest.raises(ShapeError, match="simulator state"):
         renderer.render(simulator.scene, np.zeros(3), "overhead")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_moved_camera_sees_varied_objects_where_its_geometry_says(robot, simulator, renderer, seed):
+    scene = random_scene(seed, EVERYTHING)
+    simulator.reset(scene, robot.rest)
+    picture = renderer.render(scene, simulator.qpos, "overhead").astype(float)
+    camera = robot.camera("overhead")
+    for i, thing in enumerate(scene.objects):
+        u, v = overhead_pixel(camera, simulator.object_position(i), scene)
+        seen = picture[int(v * picture.shape[0]), int(u * picture.shape[1])]
+        wanted = np.array(thing.rgb) * np.array(scene.tint)
+        cosine = seen @ wanted / np.linalg.norm(seen) / np.linalg.norm(wanted)
+        assert cosine > 0.97 or (thing.color == "black" and seen.max() < 60), (thing.words, seen)
+    moved = overhead_pixel(camera, np.zeros(3), scene) - overhead_pixel(camera, np.zeros(3))
+    assert np.abs(moved).max() > 1e-3

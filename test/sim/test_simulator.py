@@ -49,9 +49,9 @@ def test_cubes_come_to_rest_where_the_scene_says(simulator):
     simulator.reset(scene)
     for _ in range(120):
         simulator.step()
-    for i, cube in enumerate(scene.cubes):
-        assert np.abs(simulator.cube_position(i) - [cube.x, cube.y, 0.015]).max() < 2e-3
-        assert np.allclose(simulator.cube_rotation(i) @ simulator.cube_rotation(i).T, np.eye(3))
+    for i, cube in enumerate(scene.objects):
+        assert np.abs(simulator.object_position(i) - [cube.x, cube.y, 0.015]).max() < 2e-3
+        assert np.allclose(simulator.object_rotation(i) @ simulator.object_rotation(i).T, np.eye(3))
 
 
 @pytest.mark.parametrize("command", [np.zeros(5), np.full(6, np.nan), np.array([0, 0, 0, 0, 0, np.inf])])

@@ -1,79 +1,108 @@
-"""Reach: bring the fingertip to the cube the instruction names, and stay there."""
+"""Reach: bring the fingertip to the object the instruction names, and stay there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.sim.scene import COLORS, CUBE_SIZE_M, Scene, random_scene
+from so_arm_policy.sim.goal import Goal, Step
+from so_arm_policy.sim.language import FOUNDATION_REACH, REACH, Phrasings
+from so_arm_policy.sim.law import Plan
+from so_arm_policy.sim.objects import height
+from so_arm_policy.sim.scene import FOUNDATION, ObjectSet, Scene, SceneObject, random_scene
 from so_arm_policy.sim.simulator import Simulator
-from so_arm_policy.sim.tasks.task import Episode, TaskStatus
+from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
 
 REACHED_M = 0.02
 HOLD_S = 0.5
-PHRASES = ("touch the {} cube", "reach for the {} cube", "go to the {} cube")
+HOVER_M = 0.06  # above the top of the object
+TOUCH_M = 0.009
 
 
 @dataclass(frozen=True)
 class Reach:
-    """One arm touches one of three cubes from above.
+    """One arm touches one of three objects from above.
 
-    Success: the fingertip stays within 2 cm of the surface of the named cube for 0.5 s.
+    Success: the fingertip stays within 2 cm of the surface of the named object for 0.5 s.
     """
 
     name: str = "reach"
     time_limit_s: float = 8.0
+    robot: str = "so101"
+    objects: ObjectSet = FOUNDATION
+
+    @property
+    def phrasings(self) -> Phrasings:
+        """How the task is put into words."""
+        return REACH if self.objects.varied else FOUNDATION_REACH
 
     def corpus(self) -> list[str]:
-        """Every instruction of the task."""
-        return [phrase.format(color) for phrase in PHRASES for color in COLORS]
+        """Every training instruction of the task."""
+        return self.phrasings.corpus(self.objects)
 
-    def sample(self, seed: int) -> Episode:
-        """Draw an episode: scene, instruction, the cube meant."""
-        scene = random_scene(seed)
+    def sample(self, seed: int, split: str = "train") -> Episode:
+        """Draw an episode: scene, object meant, instruction."""
+        objects = objects_of(self.objects, split)
+        scene = random_scene(seed, objects)
         rng = np.random.default_rng([seed, 202])
-        target = int(rng.integers(len(scene.cubes)))
-        phrase = PHRASES[rng.integers(len(PHRASES))]
-        return Episode(seed=seed, scene=scene, instruction=phrase.format(scene.cubes[target].color), target=target)
+        targets = objects.targets(scene)
+        goal = Goal((Step(targets[int(rng.integers(len(targets)))]),))
+        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
 
     def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each cube of `scene`, in order."""
-        return [PHRASES[0].format(cube.color) for cube in scene.cubes]
+        """Return one instruction for each object of `scene`, in order."""
+        return [self.phrasings.say(0, scene, Goal((Step(i),))) for i in range(len(scene.objects))]
 
-    def target(self, scene: Scene, instruction: str) -> int:
-        """Return the number of the cube that `instruction` names. Raises InputError where the scene has none."""
-        text = " ".join(instruction.lower().split()).rstrip(".!")
-        for number, cube in enumerate(scene.cubes):
-            if text in [phrase.format(cube.color) for phrase in PHRASES]:
-                return number
-        raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
+    def meaning(self, scene: Scene, instruction: str) -> Goal:
+        """Return which object `instruction` names. Raises InputError where the scene has none."""
+        goal = self.phrasings.read(scene, instruction)
+        if goal is None:
+            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
+        return goal
 
-    def tracker(self, target: int) -> "ReachTracker":
+    def tracker(self, goal: Goal) -> "ReachTracker":
         """Return what judges one episode, fed once a tick."""
-        return ReachTracker(target)
+        return ReachTracker(goal.steps[0].object)
+
+    def focus(self, simulator: Simulator, goal: Goal) -> Focus:
+        """Return where the object is; done while the fingertip is there."""
+        target = goal.steps[0].object
+        position = simulator.object_position(target)
+        reached = simulator.surface_distance(target, simulator.fingertip()) <= REACHED_M
+        return Focus(source=position, place=position, progress=int(reached))
+
+    def plan(self, iks: Sequence[ArmIk], simulator: Simulator, goal: Goal) -> Plan:
+        """Go above the object, then down to it."""
+        target = goal.steps[0].object
+        x, y, _ = simulator.object_position(target)
+        return way_to_touch(iks[0], simulator.scene.objects[target], (x, y))
+
+
+def way_to_touch(ik: ArmIk, thing: SceneObject, place: tuple[float, float] | None = None) -> Plan:
+    """Return the way to above `thing` and down to just over its top, at `place` (m) instead of its own where given.
+
+    Raises InputError when it is out of reach.
+    """
+    x, y = place or (thing.x, thing.y)
+    top = height(thing.kind)
+    hover = ik.solve(np.array([x, y, top + HOVER_M]), ik.home, tolerance_m=4e-3)
+    return Plan.one(hover, ik.solve(np.array([x, y, top + TOUCH_M]), hover))
 
 
 class ReachTracker:
-    """Counts how long the fingertip has been at the target cube."""
+    """Counts how long the fingertip has been at the target."""
 
     def __init__(self, target: int) -> None:
-        """target: number of the cube in the scene."""
+        """target: number of the object in the scene."""
         self._target = target
         self._ticks = 0
 
     def update(self, simulator: Simulator) -> TaskStatus:
         """Look at the present state; call once a tick."""
-        distance = surface_distance(simulator, self._target)
+        distance = simulator.surface_distance(self._target, simulator.fingertip())
         self._ticks = self._ticks + 1 if distance <= REACHED_M else 0
         held = self._ticks / CONTROL_HZ
         return TaskStatus(success=held >= HOLD_S, distance_m=distance, held_s=held)
-
-
-def surface_distance(simulator: Simulator, cube: int) -> float:
-    """Distance from the first arm's fingertip to the surface of `cube`, m; 0 inside."""
-    R_world_cube = simulator.cube_rotation(cube)
-    local: FloatArray = R_world_cube.T @ (simulator.fingertip() - simulator.cube_position(cube))
-    return float(np.linalg.norm(np.maximum(np.abs(local) - CUBE_SIZE_M / 2, 0.0)))

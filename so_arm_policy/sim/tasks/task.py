@@ -4,18 +4,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from so_arm_policy.sim.scene import Scene
+import numpy as np
+
+from so_arm_policy.control.ik import ArmIk
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.sim.goal import Goal
+from so_arm_policy.sim.language import Phrasings
+from so_arm_policy.sim.law import Plan
+from so_arm_policy.sim.scene import ObjectSet, Scene
 from so_arm_policy.sim.simulator import Simulator
+
+# Episodes as in training; with phrasings that no training sees; about pairs of colour and kind that no training sees.
+SPLITS = ("train", "phrases", "pairs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """One try: the scene, what the policy is told, and the number of the cube that is meant."""
+    """One try: the scene, what the policy is told, and what that means."""
 
     seed: int
     scene: Scene
     instruction: str
-    target: int
+    goal: Goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +38,18 @@ class TaskStatus:
     held_s: float
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Focus:
+    """What matters now. source: where the object is that comes next, place: where it should go, (3,) m, world frame.
+
+    progress: how many steps of the goal are done; len(goal.steps) when all are.
+    """
+
+    source: FloatArray
+    place: FloatArray
+    progress: int
+
+
 class Tracker(Protocol):
     """Judges one episode from the physical state."""
 
@@ -36,7 +59,7 @@ class Tracker(Protocol):
 
 
 class Task(Protocol):
-    """One task: what it looks like for a seed, what the robot is told, when it is done."""
+    """One task: what it looks like for a seed, what the robot is told, when it is done, how an expert does it."""
 
     @property
     def name(self) -> str:
@@ -48,22 +71,51 @@ class Task(Protocol):
         """Simulated seconds after which an episode has failed."""
         ...
 
-    def corpus(self) -> list[str]:
-        """Every instruction of the task."""
+    @property
+    def robot(self) -> str:
+        """Name of the robot that does it."""
         ...
 
-    def sample(self, seed: int) -> Episode:
-        """Draw an episode; the same for the same seed."""
+    def corpus(self) -> list[str]:
+        """Training instructions with every word of the task."""
+        ...
+
+    def sample(self, seed: int, split: str = "train") -> Episode:
+        """Draw an episode; the same for the same seed. Raises ConfigError for a split that the task does not have."""
         ...
 
     def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each object of `scene`."""
+        """Return one instruction for each different thing the robot could be told in `scene`."""
         ...
 
-    def target(self, scene: Scene, instruction: str) -> int:
-        """Return the number of the object that `instruction` names. Raises InputError."""
+    def meaning(self, scene: Scene, instruction: str) -> Goal:
+        """Return what `instruction` means in `scene`, in any phrasing. Raises InputError."""
         ...
 
-    def tracker(self, target: int) -> Tracker:
+    def tracker(self, goal: Goal) -> Tracker:
         """Return what judges one episode."""
         ...
+
+    def focus(self, simulator: Simulator, goal: Goal) -> Focus:
+        """Return what matters now, from the physical state alone."""
+        ...
+
+    def plan(self, iks: Sequence[ArmIk], simulator: Simulator, goal: Goal) -> Plan:
+        """Return the expert's way from now on, in any pose of the arms. iks: of each arm. Raises InputError."""
+        ...
+
+
+def objects_of(objects: ObjectSet, split: str) -> ObjectSet:
+    """Return what scenes of `split` are made of. Raises ConfigError."""
+    if split not in SPLITS:
+        raise ConfigError(f"split: got {split!r}, expected one of {list(SPLITS)}")
+    return objects.with_held_out() if split == "pairs" else objects
+
+
+def told(phrasings: Phrasings, rng: np.random.Generator, scene: Scene, goal: Goal, split: str) -> str:
+    """Say `goal` in a phrasing drawn at random. Raises ConfigError where none is held out."""
+    held_out = split == "phrases"
+    number = len(phrasings.held_out if held_out else phrasings.train)
+    if not number:
+        raise ConfigError("split 'phrases': got a task without held-out phrasings, expected some")
+    return phrasings.say(int(rng.integers(number)), scene, goal, held_out=held_out)

@@ -1,0 +1,157 @@
+"""What people say: phrasings of each task, said from a meaning and read back to it.
+
+A phrasing is a text with fields: {object} is "red cube"; {in} is "in the bowl" or "on the plate", {into} "into the
+bowl" or "onto the plate"; {object2}, {in2}, {into2} are those of the second step. Held-out phrasings say the same with
+words of the others, in an order that no training sees.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.sim.goal import PLACES, Goal, Step
+from so_arm_policy.sim.objects import COLORS, KINDS
+from so_arm_policy.sim.scene import ObjectSet, Scene
+
+IN = {"bowl": "in the bowl", "plate": "on the plate"}
+INTO = {"bowl": "into the bowl", "plate": "onto the plate"}
+
+
+@dataclass(frozen=True)
+class Phrasings:
+    """Ways to say one task: those that training uses, and those kept for tests."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...] = ()
+
+    def corpus(self, objects: ObjectSet) -> list[str]:
+        """Every training phrasing with every object, so that a tokenizer knows every word, also those of tests."""
+        nouns = [f"{color} {kind}" for kind in objects.kinds for color in objects.colors]
+        said: dict[str, None] = {}
+        for phrase in self.train:
+            for i, noun in enumerate(nouns):
+                for here, there in zip(PLACES, reversed(PLACES), strict=True):
+                    said[_filled(phrase, (noun, nouns[(i + 1) % len(nouns)]), (here, there))] = None
+        return list(said)
+
+    def say(self, number: int, scene: Scene, goal: Goal, *, held_out: bool = False) -> str:
+        """Return `goal` in phrasing number `number`."""
+        phrase = (self.held_out if held_out else self.train)[number]
+        nouns = tuple(scene.objects[step.object].words for step in goal.steps)
+        return _filled(phrase, nouns, tuple(step.place or "bowl" for step in goal.steps))
+
+    def read(self, scene: Scene, instruction: str) -> Goal | None:
+        """Return what `instruction` means in `scene`; None where no phrasing or no object fits."""
+        text = " ".join(re.sub(r"[.,!]", " ", instruction.lower()).split())
+        for phrase in (*self.train, *self.held_out):
+            match = _pattern(phrase).fullmatch(text)
+            goal = None if match is None else _goal(scene, match.groupdict())
+            if goal is not None:
+                return goal
+        return None
+
+    def meaning(self, scene: Scene, instruction: str, examples: list[str]) -> Goal:
+        """Return what `instruction` means in `scene`. Raises InputError that shows `examples`."""
+        goal = self.read(scene, instruction)
+        if goal is None:
+            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {examples}")
+        return goal
+
+
+# The reach bundles of the foundation know these three only.
+FOUNDATION_REACH = Phrasings(("touch the {object}", "reach for the {object}", "go to the {object}"))
+REACH = Phrasings(
+    (
+        *FOUNDATION_REACH.train,
+        "move to the {object}",
+        "reach the {object} and touch it",
+        "bring the gripper to the {object}",
+    ),
+    ("go and touch the {object}", "move the gripper to the {object}", "reach for and touch the {object}"),
+)
+TRACK = Phrasings(
+    (
+        "follow the {object}",
+        "keep following the {object}",
+        "stay with the {object}",
+        "track the {object} as it moves",
+        "follow the {object} and stay close",
+        "keep the gripper close to the {object}",
+    ),
+    ("keep close to the {object} as it moves", "stay close to the {object}", "keep with the {object} and follow it"),
+)
+PICK_PLACE = Phrasings(
+    (
+        "put the {object} {in}",
+        "place the {object} {in}",
+        "move the {object} {into}",
+        "pick up the {object} and put it {in}",
+        "take the {object} and place it {in}",
+        "pick the {object} and drop it {into}",
+    ),
+    ("take the {object} and put it {into}", "drop the {object} {into}", "pick up the {object} and move it {into}"),
+)
+SORT = Phrasings(
+    (
+        "first put the {object} {in}, then the {object2} {in2}",
+        "first the {object} {in}, then the {object2} {in2}",
+        "put the {object} {in} and then put the {object2} {in2}",
+        "place the {object} {in} before you place the {object2} {in2}",
+        "before you put the {object2} {in2}, put the {object} {in}",
+        "put the {object2} {in2} after you put the {object} {in}",
+    ),
+    (
+        "first place the {object} {in}, then place the {object2} {in2}",
+        "after you place the {object} {in}, place the {object2} {in2}",
+        "put the {object} {in} first and then the {object2} {in2}",
+    ),
+)
+HANDOVER = Phrasings(
+    (
+        "hand over the {object} and put it {in}",
+        "pass the {object} to the other arm and put it {in}",
+        "pass the {object} over and place it {in}",
+        "hand the {object} to the right arm and put it {in}",
+        "pass the {object} from left to right and place it {in}",
+        "give the {object} to the other arm to put it {in}",
+    ),
+    (
+        "hand the {object} over to the other arm and place it {in}",
+        "pass the {object} to the right arm to put it {in}",
+        "give the {object} over and put it {in}",
+    ),
+)
+
+
+def _filled(phrase: str, nouns: tuple[str, ...], places: tuple[str, ...]) -> str:
+    fields: dict[str, str] = {}
+    for number, noun, place in zip(("", "2"), nouns, places, strict=False):
+        fields |= {f"object{number}": noun, f"in{number}": IN[place], f"into{number}": INTO[place]}
+    return phrase.format(**fields)
+
+
+@cache
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """Compile a phrasing into what recognises it; commas are optional, "in" and "into" mean the same."""
+    place = "(?:{}) the (?P<{{}}>{})".format("in|into|on|onto", "|".join(PLACES))
+    noun = f"(?:{'|'.join(COLORS)}) (?:{'|'.join(KINDS)})"
+    pattern = re.escape(" ".join(phrase.replace(",", " ").split())).replace(r"\ ", " ")
+    for number in ("", "2"):
+        pattern = pattern.replace(rf"\{{object{number}\}}", f"(?P<object{number}>{noun})")
+        for word in ("in", "into"):
+            pattern = pattern.replace(rf"\{{{word}{number}\}}", place.format(f"place{number}"))
+    return re.compile(pattern)
+
+
+def _goal(scene: Scene, said: dict[str, str]) -> Goal | None:
+    words = [thing.words for thing in scene.objects]
+    steps = []
+    for number in ("", "2"):
+        if f"object{number}" not in said:
+            continue
+        place = said.get(f"place{number}")
+        if said[f"object{number}"] not in words or (place == "plate" and scene.plate_x is None):
+            return None
+        steps.append(Step(object=words.index(said[f"object{number}"]), place=place))
+    return Goal(steps=tuple(steps))
