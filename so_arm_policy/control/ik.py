@@ -14,7 +14,8 @@ from so_arm_policy.core.robot import RobotConfig
 ORIENTATION_COST = 0.02
 POSTURE_COST = 1e-4
 STEP_S = 0.1
-# Forward of the gripper (site z) straight down, jaws opening sideways.
+LIMIT_MARGIN_RAD = 0.002
+# Forward of the gripper (site z) straight down, jaws opening along the base frame's x.
 POINTING_DOWN = mink.SO3(np.array([0.0, 0.0, 1.0, 0.0]))
 
 
@@ -22,11 +23,16 @@ class ArmIk:
     """Finds joint angles that bring the fingertip to a point. Not thread-safe."""
 
     def __init__(self, model: mujoco.MjModel, robot: RobotConfig, prefix: str = "") -> None:
-        """Use `model`, a compiled model of the arm alone, for the arm whose joints in `robot` start with `prefix`."""
+        """Use `model`, a compiled model of the arm alone, for the arm whose joints in `robot` start with `prefix`.
+
+        home: (n,) rad, of the whole robot; gripper: number of the arm's gripper joint in it.
+        """
         self.home = robot.home
         self._index = [i for i, name in enumerate(robot.joint_names) if name.startswith(prefix)]
         names = [robot.joint_names[i].removeprefix(prefix) for i in self._index]
         self._qpos = np.array([model.joint(name).qposadr[0] for name in names])
+        self._lower = robot.lower[self._index] + LIMIT_MARGIN_RAD
+        self._upper = robot.upper[self._index] - LIMIT_MARGIN_RAD
         self._configuration = mink.Configuration(model)
         self._task = mink.FrameTask(
             "gripperframe", "site", position_cost=1.0, orientation_cost=ORIENTATION_COST, lm_damping=1e-4
@@ -34,12 +40,23 @@ class ArmIk:
         self._posture = mink.PostureTask(model, cost=POSTURE_COST)
         self._limits = [mink.ConfigurationLimit(model)]
         self._gripper = names.index("gripper")
+        self._pan, self._roll = (self._qpos[names.index(name)] for name in ("shoulder_pan", "wrist_roll"))
+        self._roll_range = model.joint("wrist_roll").range
+        self.gripper = self._index[self._gripper]
 
     def solve(
-        self, point: FloatArray, start: FloatArray, *, iterations: int = 60, tolerance_m: float = 1e-3
+        self,
+        point: FloatArray,
+        start: FloatArray,
+        *,
+        yaw: float | None = None,
+        iterations: int = 60,
+        tolerance_m: float = 1e-3,
     ) -> FloatArray:
         """Return q (n,) rad with the fingertip at `point` (3,) m in the arm's base frame, near `start` (n,) rad.
 
+        The gripper points down as far as it can. yaw: direction, rad in the base frame, from the fixed to the moving
+        jaw, for which pan and roll begin anew; by default that of `point`, for which the wrist need not roll.
         The gripper's own joint and other arms keep their values of `start`. Raises InputError where no iteration
         comes within `tolerance_m`.
         """
@@ -47,9 +64,15 @@ class ArmIk:
         configuration = self._configuration
         qpos = configuration.q.copy()
         qpos[self._qpos] = start[self._index]
+        direction = math.atan2(target[1], target[0])
+        facing = direction if yaw is None else yaw
+        if yaw is not None:
+            qpos[self._pan] = -direction
+            qpos[self._roll] = np.clip(wrapped(yaw - direction), *self._roll_range)
         configuration.update(qpos)
         self._posture.set_target(qpos)
-        self._task.set_target(mink.SE3.from_rotation_and_translation(_facing(target), target))
+        rotation = mink.SO3.from_z_radians(facing) @ POINTING_DOWN
+        self._task.set_target(mink.SE3.from_rotation_and_translation(rotation, target))
         for _ in range(iterations):
             velocity = mink.solve_ik(
                 configuration, [self._task, self._posture], STEP_S, "daqp", damping=1e-5, limits=self._limits
@@ -65,7 +88,7 @@ class ArmIk:
                 f"expected {tolerance_m * 1e3:.1f} mm"
             )
         q = np.array(start, dtype=np.float64)
-        q[self._index] = configuration.q[self._qpos]
+        q[self._index] = np.clip(configuration.q[self._qpos], self._lower, self._upper)
         return q
 
     def fingertip(self) -> FloatArray:
@@ -73,6 +96,6 @@ class ArmIk:
         return self._configuration.get_transform_frame_to_world("gripperframe", "site").translation()
 
 
-def _facing(point: FloatArray) -> mink.SO3:
-    """Straight down, turned with the direction of `point` so that the wrist need not roll."""
-    return mink.SO3.from_z_radians(math.atan2(point[1], point[0])) @ POINTING_DOWN
+def wrapped(angle: float) -> float:
+    """Return `angle` as one of -pi..pi."""
+    return math.remainder(angle, 2 * math.pi)

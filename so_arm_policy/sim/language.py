@@ -26,8 +26,9 @@ class Phrasings:
     held_out: tuple[str, ...] = ()
 
     def corpus(self, objects: ObjectSet) -> list[str]:
-        """Every training phrasing with every object, so that a tokenizer knows every word, also those of tests."""
-        nouns = [f"{color} {kind}" for kind in objects.kinds for color in objects.colors]
+        """Every training phrasing with every object that is not held out: every word, also those of tests."""
+        pairs = [(color, kind) for kind in objects.kinds for color in objects.colors]
+        nouns = [" ".join(pair) for pair in pairs if pair not in objects.held_out]
         said: dict[str, None] = {}
         for phrase in self.train:
             for i, noun in enumerate(nouns):

@@ -22,6 +22,8 @@ BOWL_WALLS = 14
 PLATE_RADIUS_M = 0.055
 PLATE_HEIGHT_M = 0.006
 OUT_OF_SIGHT = (0.0, 0.0, -2.0)
+# Of objects with all but the jaws, whose rubber grips better: sliding, torsion, rolling.
+FRICTION = (0.6, 0.005, 0.0005)
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 _CHINA = (0.93, 0.91, 0.86, 1)
@@ -78,7 +80,14 @@ def _set_options(spec: mujoco.MjSpec) -> mujoco.MjSpec:
 
 def _add_table(spec: mujoco.MjSpec) -> None:
     body = spec.worldbody
-    body.add_geom(name="table", type=_BOX, size=(0.4, 0.45, 0.02), pos=(0.2, 0, -0.02), rgba=(0.62, 0.60, 0.56, 1))
+    body.add_geom(
+        name="table",
+        type=_BOX,
+        size=(0.4, 0.45, 0.02),
+        pos=(0.2, 0, -0.02),
+        rgba=(0.62, 0.60, 0.56, 1),
+        friction=FRICTION,
+    )
     body.add_geom(
         name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 0.1), pos=(0, 0, -0.6), rgba=(0.25, 0.27, 0.30, 1)
     )
@@ -96,7 +105,7 @@ def _add_object(spec: mujoco.MjSpec, index: int) -> None:
             type=_CYLINDER if kind == "can" else _BOX,
             size=(x, z, 0) if kind == "can" else (x, y, z),
             mass=OBJECT_MASS_KG if kind == KINDS[0] else 0.0,
-            friction=(1.0, 0.005, 0.0005),
+            friction=FRICTION,
             condim=4,
         )
 

@@ -92,6 +92,10 @@ class Simulator:
         mujoco.mju_quat2Mat(R_world_object, self.data.qpos[at + 3 : at + 7])
         return R_world_object.reshape(3, 3)
 
+    def half_height(self, index: int) -> float:
+        """Half of the vertical extent of object `index` as it stands or lies now, m; for a can that of its box."""
+        return float(np.abs(self.object_rotation(index)[2]) @ HALF_SIZES[self.scene.objects[index].kind])
+
     def object_speed(self, index: int) -> float:
         """How fast the centre of object `index` moves, m/s."""
         at = self._ids.qvel[index]

@@ -1,10 +1,11 @@
 """One file per task."""
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.sim.tasks.pick_place import PickPlace
 from so_arm_policy.sim.tasks.reach import Reach
 from so_arm_policy.sim.tasks.task import Task
 
-TASKS: dict[str, type[Task]] = {"reach": Reach}
+TASKS: dict[str, type[Task]] = {"reach": Reach, "pick_place": PickPlace}
 
 
 def make_task(name: str) -> Task:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.goal import Goal, Step
@@ -20,6 +21,7 @@ REACHED_M = 0.02
 HOLD_S = 0.5
 HOVER_M = 0.06  # above the top of the object
 TOUCH_M = 0.009
+MOVED_M = 0.01
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Reach:
         target = goal.steps[0].object
         x, y, _ = simulator.object_position(target)
         return way_to_touch(iks[0], simulator.scene.objects[target], (x, y))
+
+    def astray(self, simulator: Simulator, goal: Goal, plan: Plan, stage: int, q: FloatArray, seen: FloatArray) -> bool:  # noqa: ARG002
+        """Whether the object was moved."""
+        target = goal.steps[0].object
+        return float(np.linalg.norm(simulator.object_position(target) - seen[target])) > MOVED_M
 
 
 def way_to_touch(ik: ArmIk, thing: SceneObject, place: tuple[float, float] | None = None) -> Plan:

@@ -104,6 +104,10 @@ class Task(Protocol):
         """Return the expert's way from now on, in any pose of the arms. iks: of each arm. Raises InputError."""
         ...
 
+    def astray(self, simulator: Simulator, goal: Goal, plan: Plan, stage: int, q: FloatArray, seen: FloatArray) -> bool:
+        """Whether a new plan is due. q: (n,) rad, the reference; seen: (k, 3) m, the objects when `plan` was made."""
+        ...
+
 
 def objects_of(objects: ObjectSet, split: str) -> ObjectSet:
     """Return what scenes of `split` are made of. Raises ConfigError."""

@@ -1,0 +1,99 @@
+"""How the SO-101's gripper takes an object from above: which way it turns, where it goes, how far it opens and closes.
+
+One jaw is fixed, the other turns; numbers in the gripper's frame are from its model. The gap between the tips is
+close to linear in the joint's angle up to 5 cm.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from so_arm_policy.control.ik import wrapped
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
+from so_arm_policy.sim.simulator import Simulator
+
+OPEN_RAD = 0.45
+SQUEEZE_RAD = 0.10
+WIDEST_M = 0.036
+GAP_AT_ZERO_M, GAP_PER_RAD_M = 0.0163, 0.0785
+TIP_FROM_FIXED_JAW_M = 0.0201  # the fingertip frame is this far from the fixed jaw, towards the moving one
+LOWEST_M, HIGHEST_M = 0.012, 0.018
+JAW_THICKNESS_M = 0.012
+CLEARANCE_M = 0.010
+MOST_ROLL_RAD = 2.6
+
+
+@dataclass(frozen=True, eq=False)
+class Grasp:
+    """Where the fingertip goes, (3,) m; direction from the fixed to the moving jaw, rad; closed gripper, rad."""
+
+    point: FloatArray
+    yaw: float
+    closed: float
+
+
+def gap(angle: float) -> float:
+    """Distance between the tips at a gripper angle, m."""
+    return GAP_AT_ZERO_M + GAP_PER_RAD_M * angle
+
+
+def find_grasp(simulator: Simulator, number: int, base: FloatArray) -> Grasp:
+    """Return the grasp of object `number` for an arm with its base at (3,) m, all in the world frame.
+
+    The jaws close along a horizontal axis of the object, the one that turns the wrist least and keeps clear of the
+    other objects. Raises InputError where no side is narrow enough.
+    """
+    center = simulator.object_position(number)
+    facing = math.atan2(center[1] - base[1], center[0] - base[0])
+    best: tuple[float, float, float] | None = None
+    for direction, half in _sides(simulator, number, facing):
+        for yaw in (direction, direction + math.pi):
+            roll = abs(wrapped(yaw - facing))
+            crowded = max(0.0, CLEARANCE_M - _clearance(simulator, number, yaw)) / CLEARANCE_M
+            cost = roll + 20.0 * crowded + 100.0 * (roll > MOST_ROLL_RAD)
+            if best is None or cost < best[0]:
+                best = cost, yaw, half
+    if best is None:
+        raise InputError(f"grasp: got object {number} with no side below {WIDEST_M} m, expected a narrower one")
+    _, yaw, half = best
+    along = np.array([math.cos(yaw), math.sin(yaw), 0.0])
+    point = center + along * (TIP_FROM_FIXED_JAW_M - gap(OPEN_RAD) / 2)
+    point[2] = np.clip(center[2], LOWEST_M, max(HIGHEST_M, center[2] - 0.006))
+    closed = (2 * half - GAP_AT_ZERO_M) / GAP_PER_RAD_M - SQUEEZE_RAD
+    return Grasp(point, wrapped(yaw), closed)
+
+
+def _sides(simulator: Simulator, number: int, facing: float) -> list[tuple[float, float]]:
+    """Return horizontal directions along which jaws may close, rad, each with half of the object's width there, m."""
+    kind = simulator.scene.objects[number].kind
+    R_world_object = simulator.object_rotation(number)
+    upright = int(np.argmax(np.abs(R_world_object[2])))
+    if kind == "can" and upright == 2:
+        return [(facing + turn, HALF_SIZES[kind][0]) for turn in (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2)]
+    sides = []
+    for axis in range(3):
+        if axis == upright or 2 * HALF_SIZES[kind][axis] > WIDEST_M:
+            continue
+        x, y, _ = R_world_object[:, axis]
+        sides.append((math.atan2(y, x), HALF_SIZES[kind][axis]))
+    return sides
+
+
+def _clearance(simulator: Simulator, number: int, yaw: float) -> float:
+    """Distance from the open jaws' outsides to the nearest other object, m."""
+    center = simulator.object_position(number)
+    along = np.array([math.cos(yaw), math.sin(yaw), 0.0])
+    reach = gap(OPEN_RAD) / 2 + JAW_THICKNESS_M
+    distances = [1.0]
+    for other, thing in enumerate(simulator.scene.objects):
+        if other == number:
+            continue
+        position, R_world_object = simulator.object_position(other), simulator.object_rotation(other)
+        for side in (-reach, reach):
+            point = center + side * along
+            point[2] = position[2]
+            distances.append(surface_distance(thing.kind, R_world_object.T @ (point - position)))
+    return min(distances)
