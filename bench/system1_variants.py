@@ -18,7 +18,7 @@ def flow_like(manifest: Manifest) -> FlowExpert:
             joints=len(manifest.joints),
             horizon=manifest.horizon,
             prefix=manifest.prefix,
-            steps=manifest.flow_steps,
+            steps=manifest.passes,
             context_width=heads * head_size,
             context_tokens=tokens,
             width=heads * head_size,

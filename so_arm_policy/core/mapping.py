@@ -28,7 +28,7 @@ def from_mapping(cls: type[T], data: Any, where: str = "") -> T:
     if missing:
         raise ConfigError(f"{where}: missing key {', '.join(map(repr, missing))}")
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+    return cls(**{name: convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
 
 
 def to_mapping(value: Any) -> Any:
@@ -46,7 +46,8 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Check and convert `value` to the type `hint`, as `from_mapping` does for a field. Raises ConfigError."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -59,7 +60,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (dict, Mapping, typing.cast(Any, Mapping)):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: got {value!r}, expected a mapping")
-        return {_convert(args[0], k, where): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+        return {convert(args[0], k, where): convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
     return _convert_scalar(hint, value, where)
 
 
@@ -67,17 +68,17 @@ def _convert_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in args:
         return None
     (hint,) = [a for a in args if a is not type(None)]
-    return _convert(hint, value, where)
+    return convert(hint, value, where)
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise ConfigError(f"{where}: got {value!r}, expected a list")
     if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(args) != len(value):
         raise ConfigError(f"{where}: got {len(value)} values, expected {len(args)}")
-    return tuple(_convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(args, value, strict=True)))
+    return tuple(convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(args, value, strict=True)))
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.flow import FlowExpert
+from so_arm_policy.learn.expert import ActionExpert
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.policy.bundle import write_bundle_files
 from so_arm_policy.policy.manifest import Manifest, Normalisation
@@ -32,31 +32,39 @@ PARITY = 1e-4
 class System2Graph(nn.Module):
     """`encode`: one set of pictures, one instruction, one state; no batch axis."""
 
-    def __init__(self, encoder: SceneEncoder, flow: FlowExpert) -> None:
+    def __init__(self, encoder: SceneEncoder, expert: ActionExpert) -> None:
         """Join the encoder with the expert's projection of its context."""
         super().__init__()
-        self.encoder, self.flow = encoder, flow
+        self.encoder, self.expert = encoder, expert
 
     def forward(self, images: Tensor, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """images (C, H, W, 3) uint8, tokens (L,), state (n,) to keys_values, grounding (3,), attention (C, h, w)."""
         features = self.encoder(images.unsqueeze(0), tokens.unsqueeze(0), state.unsqueeze(0))
         rows, columns = self.encoder.config.grid
         attention = features.pointer.softmax(-1).reshape(self.encoder.config.cameras, rows, columns)
-        return self.flow.project(features.tokens).squeeze(0), features.grounding.squeeze(0), attention
+        return self.expert.project(features.tokens).squeeze(0), features.grounding.squeeze(0), attention
 
 
 class System1Graph(nn.Module):
     """`act`: one chunk; no batch axis."""
 
-    def __init__(self, flow: FlowExpert) -> None:
+    def __init__(self, expert: ActionExpert) -> None:
         """Wrap the expert."""
         super().__init__()
-        self.flow = flow
+        self.expert = expert
 
     def forward(self, keys_values: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
-        """keys_values (layers, 2, h, N, c), state (n,), noise (H, n), prefix (P, n). Returns positions (H, n) rad."""
+        """keys_values (layers, 2, h, N, c), state (n,), noise, prefix (P, n). Returns positions (H, n) rad."""
         parts = (t.unsqueeze(0) for t in (keys_values, state, noise, prefix))
-        return self.flow.act(*parts).squeeze(0)
+        return self.expert.act(*parts).squeeze(0)
+
+
+class NoiselessSystem1Graph(System1Graph):
+    """`act` of a family that needs no noise."""
+
+    def forward(self, keys_values: Tensor, state: Tensor, prefix: Tensor) -> Tensor:  # type: ignore[override]
+        """As System1Graph, without noise."""
+        return super().forward(keys_values, state, torch.zeros(()), prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +107,7 @@ class Graph:
         return max(float(np.abs(g - arrays[name]).max()) for g, name in zip(got, self.outputs, strict=True))
 
 
-def graphs(encoder: SceneEncoder, flow: FlowExpert, home: npt.NDArray[np.float64]) -> tuple[Graph, Graph]:
+def graphs(encoder: SceneEncoder, expert: ActionExpert, home: npt.NDArray[np.float64]) -> tuple[Graph, Graph]:
     """Return System 2 and System 1 with example inputs drawn from a fixed seed."""
     c, generator = encoder.config, torch.Generator().manual_seed(0)
     shape = (c.cameras, c.image_height, c.image_width, 3)
@@ -108,33 +116,45 @@ def graphs(encoder: SceneEncoder, flow: FlowExpert, home: npt.NDArray[np.float64
     words[:4] = torch.tensor([2, 3, 4, 5])
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     system2 = Graph(
-        module=System2Graph(encoder, flow),
+        module=System2Graph(encoder, expert),
         inputs={"images": images, "tokens": words, "state": state},
         outputs=("keys_values", "grounding", "attention"),
     )
     with torch.no_grad():
         keys_values = system2.module(*system2.inputs.values())[0]
-    noise = torch.randn(flow.config.horizon, flow.config.joints, generator=generator)
-    prefix = state.repeat(flow.config.prefix, 1)
-    system1 = Graph(
-        module=System1Graph(flow),
-        inputs={"keys_values": keys_values, "state": state, "noise": noise, "prefix": prefix},
-        outputs=("positions",),
-    )
-    return system2, system1
+    return system2, system1_graph(expert, keys_values, state, generator)
+
+
+def system1_graph(expert: ActionExpert, keys_values: Tensor, state: Tensor, generator: torch.Generator) -> Graph:
+    """Return System 1 with these inputs, at rest, and noise drawn from `generator`."""
+    inputs = {"keys_values": keys_values, "state": state}
+    module = System1Graph(expert) if expert.config.noise_shape else NoiselessSystem1Graph(expert)
+    if expert.config.noise_shape:
+        inputs["noise"] = torch.randn(expert.config.noise_shape, generator=generator)
+    inputs["prefix"] = state.repeat(expert.config.prefix, 1)
+    return Graph(module=module, inputs=inputs, outputs=("positions",))
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return `model` without what the exporter notes of the machine that ran it: source paths, stack traces, names."""
     for graph in (model.graph, *model.functions):
-        parts = [*graph.node, *graph.value_info, graph]
-        if isinstance(graph, onnx.GraphProto):
-            parts += [*graph.initializer, *graph.input, *graph.output]
-        for part in parts:
-            part.ClearField("metadata_props")
-            part.ClearField("doc_string")
+        _clear(graph)
     model.ClearField("metadata_props")
     return model
+
+
+def _clear(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Clear the notes of a graph and of all graphs inside its nodes, such as the body of a loop."""
+    parts = [*graph.node, *graph.value_info, graph]
+    if isinstance(graph, onnx.GraphProto):
+        parts += [*graph.initializer, *graph.input, *graph.output]
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _clear(attribute.g)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +168,13 @@ class Recipe:
 
 
 def export_bundle(
-    encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, tokenizer: Path, folder: Path
+    encoder: SceneEncoder, expert: ActionExpert, robot: RobotConfig, recipe: Recipe, tokenizer: Path, folder: Path
 ) -> Manifest:
     """Write the bundle to `folder`, whole or not at all. Raises BundleError when ONNX differs from torch."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         partial = Path(name)
-        system2, system1 = graphs(encoder, flow, robot.home)
+        system2, system1 = graphs(encoder, expert, robot.home)
         parity = {}
         for graph, file in ((system2, "system2.onnx"), (system1, "system1.onnx")):
             graph.export(partial / file)
@@ -162,7 +182,7 @@ def export_bundle(
             if not parity[file] <= PARITY:
                 raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {PARITY}")
         shutil.copy(tokenizer, partial / "tokenizer.json")
-        manifest = _manifest(encoder, flow, robot, recipe, parity, _digest(partial))
+        manifest = _manifest(encoder, expert, robot, recipe, parity, _digest(partial))
         manifest = write_bundle_files(partial, manifest, system1.arrays(), system2.arrays())
         partial.chmod(0o755)
         if folder.exists():
@@ -178,16 +198,21 @@ def _digest(folder: Path) -> str:
 
 
 def _manifest(
-    encoder: SceneEncoder, flow: FlowExpert, robot: RobotConfig, recipe: Recipe, parity: dict[str, float], digest: str
+    encoder: SceneEncoder,
+    expert: ActionExpert,
+    robot: RobotConfig,
+    recipe: Recipe,
+    parity: dict[str, float],
+    digest: str,
 ) -> Manifest:
-    e, f = encoder.config, flow.config
+    e, f = encoder.config, expert.config
     sizes = {
-        "system2_parameters": _parameters(encoder) + _parameters(flow.context),
-        "system1_parameters": _parameters(flow) - _parameters(flow.context),
+        "system2_parameters": _parameters(encoder) + _parameters(expert.context),
+        "system1_parameters": _parameters(expert) - _parameters(expert.context),
     }
     return Manifest(
-        id=f"{recipe.task}-flow-{digest}",
-        family="flow",
+        id=f"{recipe.task}-{expert.family}-{digest}",
+        family=expert.family,
         tasks=(recipe.task,),
         robot=robot.name,
         joints=robot.joint_names,
@@ -200,13 +225,15 @@ def _manifest(
         horizon=f.horizon,
         dt_s=recipe.dt_s,
         prefix=f.prefix,
-        flow_steps=f.steps,
+        passes=f.passes,
+        noise_shape=f.noise_shape,
+        noise_std=expert.noise_std,
         context_shape=f.context_shape,
         infer_every=1,
         normalisation=Normalisation(
-            state_mean=tuple(flow.state_mean.tolist()),
-            state_std=tuple(flow.state_std.tolist()),
-            action_std=tuple(flow.row_std[-1].tolist()),
+            state_mean=tuple(expert.coding.state_mean.tolist()),
+            state_std=tuple(expert.coding.state_std.tolist()),
+            action_std=tuple(expert.coding.row_std[-1].tolist()),
         ),
         training=recipe.training | sizes | {"parity_max_abs": parity},
     )

@@ -2,7 +2,9 @@
 
 After Lipman et al., "Flow matching for generative modeling", 2022, and the action expert of SmolVLA (Shukor et al.,
 2025). Rows that are already committed are given as a clean prefix in training, as in "Training-time action
-conditioning for efficient real-time chunking" (Black et al., 2025), so that chunks join.
+conditioning for efficient real-time chunking" (Black et al., 2025), so that chunks join. With `shortcut` the network
+also learns steps of any size, after Frans et al., "One step diffusion via shortcut models", 2024, so that one step may
+do: that is what makes a larger expert fit in a tick.
 """
 
 from collections.abc import Callable
@@ -12,131 +14,125 @@ import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.learn.blocks import DecoderBlock, KeysValues, sinusoidal
+from so_arm_policy.learn.blocks import DecoderBlock, sinusoidal
+from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 
-# A motion is coded by how far it leaves the prefix's own, slowing down by this factor a row.
-COASTING = 0.8
-LAG_SCALE = 0.05  # rad between command and measurement
-STEP_SCALE = 0.03  # rad a row
+SHORTCUT_SHARE = 0.25  # of a batch, that learns large steps from two small ones
+FINEST = 3  # 2**-3: the smallest step that shortcuts are built from
+TIME_WIDTH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowConfig:
-    """Sizes. Rows are dt_s apart; the first `prefix` rows are given."""
+class FlowConfig(ExpertConfig):
+    """steps: Euler steps of one chunk, a power of two with `shortcut`."""
 
-    joints: int = 6
-    horizon: int = 16
-    prefix: int = 2
     steps: int = 4
-    context_width: int = 128
-    context_tokens: int = 22
-    width: int = 128
-    heads: int = 4
-    layers: int = 3
+    shortcut: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sizes that do not fit each other."""
-        if not 1 < self.prefix < self.horizon:
-            raise ConfigError(f"flow: got prefix {self.prefix}, expected 2..{self.horizon - 1}")
-        if self.width % self.heads:
-            raise ConfigError(f"flow: got width {self.width}, expected a multiple of {self.heads} heads")
+        """Refuse step counts that the training does not cover."""
+        super().__post_init__()
+        if not 0 < self.steps <= 100:
+            raise ConfigError(f"flow: got {self.steps} steps, expected 1..100")
+        if self.shortcut and self.steps not in [2**i for i in range(FINEST + 1)]:
+            raise ConfigError(f"flow: got {self.steps} steps, expected a power of two up to {2**FINEST} with shortcuts")
 
     @property
-    def context_shape(self) -> tuple[int, int, int, int, int]:
-        """Shape of the keys and values of one context: (layers, 2, heads, tokens, head_size)."""
-        return self.layers, 2, self.heads, self.context_tokens, self.width // self.heads
+    def passes(self) -> int:
+        """One pass for each step."""
+        return self.steps
 
 
-class FlowExpert(nn.Module):
-    """Denoises a chunk of joint positions.
+class FlowExpert(ActionExpert):
+    """Denoises a chunk of joint positions along straight lines."""
 
-    Rows are coded as what they leave the coasting prefix by, each row scaled to about 1 by itself. Near rows are then
-    as sharp as far ones, and that matters: at 120 Hz the next chunk starts from the near rows of this one, so that
-    their errors would add up to a wrong velocity.
-    """
-
-    state_mean: Tensor
-    state_std: Tensor
-    coasting: Tensor
-    row_std: Tensor
+    family = "flow"
+    config: FlowConfig
 
     def __init__(self, config: FlowConfig) -> None:
-        """Make a network with random weights; `set_normalisation` before training."""
-        super().__init__()
-        self.config = config
+        """Make a network with random weights; `fit_statistics` before training."""
+        super().__init__(config)
         d = config.width
-        self.context = nn.ModuleList([KeysValues(config.context_width, d, config.heads) for _ in range(config.layers)])
         self.action_in = nn.Linear(config.joints, d)
         self.state_in = nn.Linear(3 * config.joints, d)
         self.row_place = nn.Parameter(0.02 * torch.randn(config.horizon + 1, d))
-        self.time = nn.Sequential(nn.Linear(64, d), nn.GELU(), nn.Linear(d, d))
+        self.time = nn.Sequential(nn.Linear(TIME_WIDTH, d), nn.GELU(), nn.Linear(d, d))
+        self.step_size = (
+            nn.Sequential(nn.Linear(TIME_WIDTH, d), nn.GELU(), nn.Linear(d, d)) if config.shortcut else None
+        )
         self.blocks = nn.ModuleList([DecoderBlock(d, config.heads) for _ in range(config.layers)])
         self.norm = nn.RMSNorm(d)
         self.action_out = nn.Linear(d, config.joints)
-        self.register_buffer("state_mean", torch.zeros(config.joints))
-        self.register_buffer("state_std", torch.ones(config.joints))
-        self.register_buffer("row_std", torch.full((config.horizon, config.joints), STEP_SCALE))
-        coasted = torch.arange(config.horizon - config.prefix) + 1
-        self.register_buffer("coasting", COASTING * (1.0 - COASTING**coasted) / (1.0 - COASTING))
 
-    def set_normalisation(self, state_mean: Tensor, state_std: Tensor, positions: Tensor) -> None:
-        """Take the statistics of the demonstrations: state, (n,) rad each, and chunks, (B, H, n) rad."""
-        self.state_mean.copy_(state_mean)
-        self.state_std.copy_(state_std)
-        p = self.config.prefix
-        self.row_std[p:] = (positions - self.coasted(positions[:, :p]))[:, p:].std(0).clamp(min=2e-3)
-
-    def project(self, context: Tensor) -> Tensor:
-        """Context tokens (B, N, d_context) to keys and values (B, layers, 2, h, N, c); System 2's graph does this."""
-        return torch.stack([keys_values(context) for keys_values in self.context], dim=1)
-
-    def coasted(self, prefix: Tensor) -> Tensor:
-        """Return the prefix (B, P, n) continued by its own, fading velocity: (B, H, n); given rows are the last one."""
-        last, step = prefix[:, -1:], prefix[:, -1:] - prefix[:, -2:-1]
-        return torch.cat([last.expand_as(prefix), last + step * self.coasting.view(1, -1, 1)], dim=1)
-
-    def velocity(self, x: Tensor, tau: Tensor, keys_values: Tensor, state: Tensor, prefix: Tensor) -> Tensor:
+    def velocity(
+        self, x: Tensor, tau: Tensor, keys_values: Tensor, state: Tensor, prefix: Tensor, size: Tensor | None = None
+    ) -> Tensor:
         """Return the flow's velocity (B, H, n) at x (B, H, n) and flow time tau (B, H) in 0..1, 1 = clean.
 
-        state: (B, n) rad, measured; prefix: (B, P, n) rad, what is committed from the observation on.
+        state: (B, n) rad, measured; prefix: (B, P, n) rad, what is committed from the observation on; size: (B,), how
+        long a step is to be taken with it, 0 = infinitely short; only with shortcuts.
         """
-        last = prefix[:, -1]
-        pose, lag = (last - self.state_mean) / self.state_std, (state - prefix[:, 0]) / LAG_SCALE
-        joints = torch.cat([pose, lag, (last - prefix[:, -2]) / STEP_SCALE], dim=-1)
-        rows = self.action_in(x) + self.time(sinusoidal(tau, 64))
-        tokens = torch.cat([self.state_in(joints).unsqueeze(1), rows], dim=1) + self.row_place
+        rows = self.action_in(x) + self.time(sinusoidal(tau, TIME_WIDTH))
+        told = self.state_in(self.coding.joints(state, prefix))
+        if self.step_size is not None:
+            told = told + self.step_size(sinusoidal(torch.zeros_like(tau[:, 0]) if size is None else size, TIME_WIDTH))
+        tokens = torch.cat([told.unsqueeze(1), rows], dim=1) + self.row_place
         for i, block in enumerate(self.blocks):
             tokens = block(tokens, keys_values[:, i])
         return self.action_out(self.norm(tokens[:, 1:]))
 
     def loss(self, positions: Tensor, keys_values: Tensor, state: Tensor) -> Tensor:
         """Mean squared error of the velocity over the rows to be made. positions: (B, H, n) rad."""
-        p = self.config.prefix
-        prefix = positions[:, :p]
-        clean = (positions - self.coasted(prefix)) / self.row_std
+        p, batch = self.config.prefix, positions.shape[0]
+        clean = self.coding.encode(positions)
         noise = torch.randn_like(clean)
-        tau = torch.rand(clean.shape[0], 1, device=clean.device).expand(-1, clean.shape[1]).clone()
-        tau[:, :p] = 1.0
-        x = noise + tau.unsqueeze(-1) * (clean - noise)
-        error = self.velocity(x, tau, keys_values, state, prefix) - (clean - noise)
+        tau, size, target = torch.rand(batch, device=clean.device), None, clean - noise
+        if self.config.shortcut:
+            tau, size, target = self._shortcuts(clean, noise, tau, keys_values, state, positions[:, :p])
+        x = self._between(clean, noise, tau)
+        error = self.velocity(x, self._row_times(tau), keys_values, state, positions[:, :p], size) - target
         return error[:, p:].square().mean()
 
-    def act(self, keys_values: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
-        """Make a chunk in `steps` Euler steps.
+    def _between(self, clean: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
+        """Return the point of the way from noise to clean (B, H, n) at tau (B,); given rows are clean."""
+        return noise + self._row_times(tau).unsqueeze(-1) * (clean - noise)
 
-        keys_values: (B, layers, 2, h, N, c); state: (B, n) rad; noise: (B, H, n); prefix: (B, P, n) rad. Returns
-        (B, H, n) rad, of which the first P rows are the prefix.
-        """
+    def _row_times(self, tau: Tensor) -> Tensor:
+        """Return the flow time of each row, (B, H): 1 for the given ones, tau (B,) for the others."""
+        p, h = self.config.prefix, self.config.horizon
+        return torch.cat([torch.ones_like(tau).unsqueeze(1).expand(-1, p), tau.unsqueeze(1).expand(-1, h - p)], dim=1)
+
+    @torch.no_grad()
+    def _shortcuts(
+        self, clean: Tensor, noise: Tensor, tau: Tensor, keys_values: Tensor, state: Tensor, prefix: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Let a share of the batch learn a double step from two single ones. Returns tau, size (B,) and the target."""
+        k = max(1, int(SHORTCUT_SHARE * clean.shape[0]))
+        half = 2.0 ** -(torch.randint(1, FINEST + 1, (k,), device=clean.device)).float()
+        tau = torch.cat([(torch.rand(k, device=clean.device) / (2 * half)).floor() * 2 * half, tau[k:]])
+        x = self._between(clean[:k], noise[:k], tau[:k])
+        given = keys_values[:k], state[:k], prefix[:k]
+        # The finest steps are taken with the velocity itself.
+        size = torch.where(half > 2.0**-FINEST, half, 0.0)
+        first = self.velocity(x, self._row_times(tau[:k]), *given, size)
+        moved = torch.cat([x[:, : self.config.prefix], (x + half.view(-1, 1, 1) * first)[:, self.config.prefix :]], 1)
+        second = self.velocity(moved, self._row_times(tau[:k] + half), *given, size)
+        target = torch.cat([(first + second) / 2, clean[k:] - noise[k:]])
+        return tau, torch.cat([2 * half, torch.zeros_like(tau[k:])]), target
+
+    def act(self, keys_values: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
+        """Make a chunk in `steps` Euler steps; see ActionExpert."""
         return self.denoise(lambda step: keys_values, state, noise, prefix)
 
     def denoise(self, context: Callable[[int], Tensor], state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:
         """As `act`, with the keys and values of each step from `context`."""
-        p, steps, coasted = self.config.prefix, self.config.steps, self.coasted(prefix)
-        given = (prefix - coasted[:, :p]) / self.row_std[:p]
+        p, steps = self.config.prefix, self.config.steps
+        given = self.coding.encode(prefix)
         x = torch.cat([given, noise[:, p:]], dim=1)
-        done = torch.ones_like(noise[:, :p, 0])
+        longest = 1.0 / steps if steps < 2**FINEST else 0.0
+        size = torch.full_like(noise[:, 0, 0], longest) if self.config.shortcut else None
         for step in range(steps):
-            tau = torch.cat([done, torch.full_like(noise[:, p:, 0], step / steps)], dim=1)
-            moved = x + self.velocity(x, tau, context(step), state, prefix) / steps
+            tau = self._row_times(torch.full_like(noise[:, 0, 0], step / steps))
+            moved = x + self.velocity(x, tau, context(step), state, prefix, size) / steps
             x = torch.cat([given, moved[:, p:]], dim=1)
-        return torch.cat([prefix, coasted[:, p:] + x[:, p:] * self.row_std[p:]], dim=1)
+        return self.coding.decode(x, prefix)

@@ -1,23 +1,38 @@
-"""One training loop: batches chosen by seed and step, cosine schedule, weight averaging, checkpoints to resume from."""
+"""One training loop: batches chosen by seed and step, cosine schedule, weight averaging, checkpoints to resume from.
 
+Devices and processes are accelerate's: `accelerate launch --num_processes 4 ...` trains on four, each drawing batches
+of its own.
+"""
+
+import dataclasses
 import math
 import os
+import pickle
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from accelerate import Accelerator
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, InputError
+
+B = TypeVar("B")
+LOG_EVERY = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """steps: batches; rate: peak learning rate after warmup steps; average: decay of the averaged weights."""
+    """steps: batches; rate: peak learning rate after warmup steps; average: decay of the averaged weights.
+
+    watch_every: steps between looks from outside (closed-loop evaluation), 0 for none.
+    """
 
     steps: int
     seed: int = 0
@@ -26,6 +41,7 @@ class LoopConfig:
     warmup: int = 200
     average: float = 0.998
     checkpoint_every: int = 500
+    watch_every: int = 0
 
     def __post_init__(self) -> None:
         """Refuse schedules that do nothing."""
@@ -33,45 +49,101 @@ class LoopConfig:
             raise ConfigError(f"training: got {self}, expected positive steps and rate and 0 < average < 1")
 
 
-Loss = Callable[[int], tuple[Tensor, dict[str, float]]]
+# Makes the batch of a step, for one process, from the seed and the step alone: so a killed run goes on to the same end.
+Draw = Callable[[int, int], Any]
+# Looks at the averaged module after a step.
+Watch = Callable[[int, nn.Module], dict[str, float]]
 
 
-def fit(model: nn.Module, loss: Loss, config: LoopConfig, checkpoint: Path) -> nn.Module:
-    """Train `model` in place; return the module with averaged weights.
+@dataclass
+class Effort:
+    """What a training took until now, over all its runs: batches, seconds, and how many of these it waited for data."""
 
-    loss(step) makes the batch of that step from the seed alone, so that a killed run goes on to the same result.
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The module with averaged weights, and what it took."""
+
+    module: nn.Module
+    effort: Effort
+
+
+def fit(
+    objective: nn.Module, draw: Draw, config: LoopConfig, folder: Path, name: str, watch: Watch | None = None
+) -> Fitted:
+    """Train `objective` in place: a module that maps a batch to its loss and some figures.
+
+    Checkpoints are `folder`/`name`.pt, figures for TensorBoard go to `folder`/tensorboard/`name`. Raises ConfigError
+    when the checkpoint is of another config, InputError when it cannot be written or read.
     """
+    accelerator = Accelerator()
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        objective.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
     )
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-    done = _resume(checkpoint, config, model, averaged, optimiser)
-    model.train()
-    bar = tqdm(range(done, config.steps), initial=done, total=config.steps, mininterval=10.0, unit="step")
-    for step in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = config.rate * _schedule(step, config)
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        value, metrics = loss(step)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        averaged.update_parameters(model)
-        if (step + 1) % 100 == 0:
-            bar.set_postfix({name: f"{m:.4g}" for name, m in metrics.items()})
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            _save(
-                checkpoint,
-                {
-                    "step": step + 1,
-                    "config": str(config),
-                    "model": model.state_dict(),
-                    "averaged": averaged.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                },
-            )
-    return averaged.module
+    averaged = AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(config.average)).to(accelerator.device)
+    checkpoint = folder / f"{name}.pt"
+    effort = _resume(checkpoint, config, objective, averaged, optimiser)
+    module, optimiser = accelerator.prepare(objective, optimiser)
+    module.train()
+    main = accelerator.is_main_process
+    writer = SummaryWriter(str(folder / "tensorboard" / name), purge_step=effort.steps) if main else None
+    bar = tqdm(total=config.steps, initial=effort.steps, mininterval=10.0, unit="step", disable=not main)
+    for step in range(effort.steps, config.steps):
+        began = time.monotonic()
+        batch = on_device(draw(step, accelerator.process_index), accelerator.device)
+        effort.waited += time.monotonic() - began
+        figures = _descend(accelerator, module, optimiser, batch, step, config)
+        averaged.update_parameters(accelerator.unwrap_model(module))
+        effort.steps, effort.seconds = step + 1, effort.seconds + time.monotonic() - began
+        bar.update()
+        if writer is None:
+            continue
+        last = effort.steps == config.steps
+        if effort.steps % LOG_EVERY == 0 or last:
+            bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()})
+            _write(writer, figures, effort.steps)
+        if effort.steps % config.checkpoint_every == 0 or last:
+            _save(checkpoint, effort, config, accelerator.unwrap_model(module), averaged, optimiser)
+        if watch and config.watch_every and (last or effort.steps % config.watch_every == 0):
+            _write(writer, watch(effort.steps, averaged.module), effort.steps)
+    bar.close()
+    if writer:
+        writer.close()
+    return Fitted(averaged.module, effort)
+
+
+def on_device(batch: B, device: torch.device) -> B:
+    """Return `batch`, a dataclass of tensors, on `device`."""
+    tensors = {f.name: getattr(batch, f.name).to(device) for f in dataclasses.fields(batch)}  # type: ignore[arg-type]
+    return dataclasses.replace(batch, **tensors)  # type: ignore[type-var]
+
+
+def _descend(
+    accelerator: Accelerator,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: object,
+    step: int,
+    config: LoopConfig,
+) -> dict[str, float]:
+    """Take one step; return the figures of the batch."""
+    for group in optimiser.param_groups:
+        group["lr"] = config.rate * _schedule(step, config)
+    torch.manual_seed(config.seed * 1_000_003 + step)
+    value, figures = module(batch)
+    if not torch.isfinite(value):
+        raise InputError(
+            f"training: got a loss of {float(value.detach())} at step {step}, expected a finite one; lower the rate"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    accelerator.backward(value)
+    accelerator.clip_grad_norm_(module.parameters(), 1.0)
+    optimiser.step()
+    return {"loss": float(value.detach()), **{name: float(figure) for name, figure in figures.items()}}
 
 
 def _schedule(step: int, config: LoopConfig) -> float:
@@ -81,22 +153,51 @@ def _schedule(step: int, config: LoopConfig) -> float:
     return 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(writer: SummaryWriter, figures: dict[str, float], step: int) -> None:
+    for name, figure in figures.items():
+        writer.add_scalar(name, figure, step)
+
+
+def _save(
+    path: Path,
+    effort: Effort,
+    config: LoopConfig,
+    model: nn.Module,
+    averaged: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    state = {
+        "effort": dataclasses.asdict(effort),
+        "config": str(config),
+        "model": model.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: got {error}, expected room for a checkpoint") from error
 
 
 def _resume(
     path: Path, config: LoopConfig, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
-) -> int:
+) -> Effort:
     if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["config"] != str(config):
-        raise ConfigError(f"{path}: got a run of {state['config']}, expected {config}; choose another --out")
-    model.load_state_dict(state["model"])
-    averaged.load_state_dict(state["averaged"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+        return Effort()
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        if state["config"] != str(config):
+            raise ConfigError(f"{path}: got a run of {state['config']}, expected {config}; choose another --run")
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        return Effort(**state["effort"])
+    except ConfigError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"{path}: got {first_line}, expected a checkpoint of this training") from error

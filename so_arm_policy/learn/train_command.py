@@ -3,20 +3,16 @@
 import argparse
 import dataclasses
 import logging
-import subprocess
 from pathlib import Path
 
-from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.collect import ROW_TICKS, CollectConfig, collect, shard_path
+from so_arm_policy.core.overrides import overridden
+from so_arm_policy.learn.collect import CollectConfig, collect, shard_path
 from so_arm_policy.learn.demonstrations import Demonstrations
-from so_arm_policy.learn.export import Recipe, export_bundle
-from so_arm_policy.learn.train import TrainConfig, train
-from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
+from so_arm_policy.learn.families import FAMILIES, family_config
+from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
-
-FAMILIES = ("flow",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,56 +25,63 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="their folder (default data/TASK); what is missing is collected")
     parser.add_argument("--scene-steps", type=int, default=default.scene.steps, help="batches for System 2")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that collect (default %(default)s)")
-    parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/TASK_FAMILY_SEED)")
+    parser.add_argument(
+        "--watch-every", type=int, default=0, help="batches between closed-loop evaluations, 0 for none"
+    )
+    parser.add_argument("--watch-episodes", type=int, default=20, help="tries in each of them (default %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. expert.width=256")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that collect and evaluate (default %(default)s)")
+    parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/TASK_SEED)")
     parser.add_argument("--out", type=Path, help="the bundle (default out/bundles/TASK_FAMILY)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Collect what is missing, train, export."""
-    if args.family not in FAMILIES:
-        raise ConfigError(f"family: got {args.family!r}, expected one of {list(FAMILIES)}")
+    config = config_of(args)
+    task = make_task(args.task)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    task = make_task(args.task)
-    name = f"{task.name}_{args.family}"
-    folder = args.run or Path("runs") / f"{name}_{args.seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    data_folder = args.data or Path("data") / task.name
     collecting = CollectConfig(episodes=args.episodes)
-    collect(collecting, data_folder, args.jobs)
-    shards = [shard_path(data_folder, i) for i in range(collecting.episodes // collecting.shard)]
-    robot = load_robot(collecting.robot)
-    train_tokenizer(task.corpus(), folder / "tokenizer.json")
-    default = TrainConfig()
-    tokenizer = Tokenizer(folder / "tokenizer.json", words_of(task.corpus()), default.encoder.max_tokens)
-    config = dataclasses.replace(
-        default,
-        seed=args.seed,
-        scene=dataclasses.replace(default.scene, steps=args.scene_steps, seed=args.seed),
-        action=dataclasses.replace(default.action, steps=args.steps, seed=args.seed),
-        encoder=dataclasses.replace(default.encoder, vocabulary=tokenizer.vocabulary),
+    folder = args.data or Path("data") / task.name
+    collect(collecting, folder, args.jobs)
+    shards = [shard_path(folder, i) for i in range(collecting.episodes // collecting.shard)]
+    training = Training(
+        task=task,
+        robot=load_robot(collecting.robot),
+        config=config,
+        run=args.run or Path("runs") / f"{task.name}_{args.seed}",
+        origin={"command": command_of(args), "episodes": args.episodes, "first_seed": collecting.first_seed},
+        jobs=args.jobs,
+        watch_episodes=args.watch_episodes,
     )
-    trained = train(config, Demonstrations.load(shards), robot, tokenizer, folder)
-    recipe = Recipe(
-        task=task.name,
-        corpus=task.corpus(),
-        dt_s=ROW_TICKS / CONTROL_HZ,
-        training={
-            "command": f"so-arm train {task.name} --family {args.family} --seed {args.seed}"
-            f" --episodes {args.episodes} --scene-steps {args.scene_steps} --steps {args.steps}",
-            "episodes": collecting.episodes,
-            "first_seed": collecting.first_seed,
-            "commit": _commit(),
-            **trained.summary,
-        },
-    )
-    out = args.out or Path("out") / "bundles" / name
-    manifest = export_bundle(trained.encoder, trained.flow, robot, recipe, folder / "tokenizer.json", out)
+    out = args.out or Path("out") / "bundles" / f"{task.name}_{args.family}"
+    manifest = training.bundle(Demonstrations.load(shards), out)
     print(f"{manifest.id} in {out}")
     return 0
 
 
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+def config_of(args: argparse.Namespace) -> TrainConfig:
+    """Return the config that the arguments ask for. Raises ConfigError."""
+    default = TrainConfig(expert=family_config(args.family)())
+    config = dataclasses.replace(
+        default,
+        seed=args.seed,
+        scene=dataclasses.replace(default.scene, steps=args.scene_steps, seed=args.seed),
+        action=dataclasses.replace(
+            default.action,
+            steps=args.steps,
+            seed=args.seed,
+            watch_every=args.watch_every,
+            checkpoint_every=max(1, min(default.action.checkpoint_every, args.steps // 4)),
+        ),
+    )
+    return overridden(config, args.set)
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command line that makes the same bundle again."""
+    changes = "".join(f" --set {change}" for change in args.set)
+    return (
+        f"so-arm train {args.task} --family {args.family} --seed {args.seed} --episodes {args.episodes}"
+        f" --scene-steps {args.scene_steps} --steps {args.steps} --watch-every {args.watch_every}{changes}"
+    )

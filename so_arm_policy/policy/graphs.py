@@ -75,17 +75,20 @@ def system2_spec(manifest: Manifest) -> GraphSpec:
 
 
 def system1_spec(manifest: Manifest) -> GraphSpec:
-    """Return what system1.onnx must look like: keys and values, state (n,), noise (H, n), prefix (P, n) -> positions.
+    """Return what system1.onnx must look like: keys and values, state (n,), noise, prefix (P, n) -> positions.
 
-    state, prefix and positions (H, n) are rad; the first P rows of positions equal the prefix.
+    state, prefix and positions (H, n) are rad; the first P rows of positions equal the prefix. noise is no input where
+    the manifest's noise_shape is ().
     """
     joints = len(manifest.joints)
     inputs = {
         "keys_values": TensorSpec("float32", manifest.context_shape),
         "state": TensorSpec("float32", (joints,)),
-        "noise": TensorSpec("float32", (manifest.horizon, joints)),
+        "noise": TensorSpec("float32", manifest.noise_shape),
         "prefix": TensorSpec("float32", (manifest.prefix, joints)),
     }
+    if not manifest.noise_shape:
+        del inputs["noise"]
     outputs = {"positions": TensorSpec("float32", (manifest.horizon, joints))}
     return GraphSpec("system1.onnx", MappingProxyType(inputs), MappingProxyType(outputs))
 

@@ -13,7 +13,7 @@ from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.timegrid import NS
 
-FORMAT = 1
+FORMAT = 2
 FAMILIES = ("act", "flow", "diffusion", "autoregressive")
 FILE_NAME = "manifest.json"
 MAX_BYTES = 1 << 20
@@ -37,6 +37,8 @@ class Manifest:
     words: every word an instruction may hold. max_tokens: L, tokens an instruction is padded to.
     horizon: H rows of a chunk, dt_s apart, of which the first `prefix` rows repeat what is already committed.
     context_shape: (layers, 2, heads, tokens, head_size) of the keys and values. infer_every: ticks between inferences.
+    noise_shape, noise_std: what a chunk is made from, normally distributed; () where the graph takes no noise.
+    passes: how often the network runs for one chunk (denoising steps, tokens); unrolled in the graph.
     files: name -> sha256 of every other file of the bundle. training, scores: how it was made and what it reached.
     """
 
@@ -54,7 +56,9 @@ class Manifest:
     horizon: int
     dt_s: float
     prefix: int
-    flow_steps: int
+    passes: int
+    noise_shape: tuple[int, ...]
+    noise_std: float
     context_shape: tuple[int, int, int, int, int]
     infer_every: int
     normalisation: Normalisation
@@ -76,9 +80,12 @@ class Manifest:
             )
         for name, most in (("image_height", 4096), ("image_width", 4096), ("max_tokens", 1024), ("horizon", 1024)):
             self._expect(0 < getattr(self, name) <= most, name, f"1..{most}")
-        for name, most in (("flow_steps", 1000), ("infer_every", 120)):
+        for name, most in (("passes", 10_000), ("infer_every", 120)):
             self._expect(0 < getattr(self, name) <= most, name, f"1..{most}")
         self._expect(0.0 < self.dt_s <= 1.0, "dt_s", "0 < dt_s <= 1")
+        self._expect(0.0 <= self.noise_std <= 10.0, "noise_std", "0..10")
+        noise_fits = all(size > 0 for size in self.noise_shape) and math.prod(self.noise_shape) <= 1 << 20
+        self._expect(noise_fits, "noise_shape", "positive sizes")
         self._expect(0 < self.prefix < self.horizon, "prefix", f"1..{self.horizon - 1}, less than the horizon")
         sizes_fit = all(0 < size <= 65536 for size in self.context_shape) and math.prod(self.context_shape) <= 1 << 24
         self._expect(sizes_fit and self.context_shape[1] == 2, "context_shape", "(layers, 2, heads, tokens, head_size)")

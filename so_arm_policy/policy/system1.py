@@ -25,7 +25,7 @@ RESTART_RAD = 0.1
 class ActRequest:
     """One inference to be done: everything it needs, so that it can run on any thread.
 
-    keys_values: the context's; state: (n,) rad; noise: (H, n); prefix: (P, n) rad; all float32.
+    keys_values: the context's; state: (n,) rad; noise: (*noise_shape,); prefix: (P, n) rad; all float32.
     """
 
     sequence: int
@@ -52,6 +52,7 @@ class System1:
         blend_s: float = 0.1,
         max_context_age_s: float = 2.0,
         max_divergence_rad: float = 0.35,
+        noise_std: float | None = None,
         threads: int = 1,
     ) -> None:
         """Open the graph.
@@ -59,6 +60,7 @@ class System1:
         blend_s: how long a switch between chunks fades. max_context_age_s: age of the oldest picture above which no
         inference is asked for. max_divergence_rad: when the measured joints are further than this from the motion under
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
+        noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -66,6 +68,9 @@ class System1:
             if not 0.0 < value < 1000.0:
                 raise ConfigError(f"system1: got {name} {value}, expected 0 < {name} < 1000")
         self._manifest = bundle.manifest
+        self._noise_std = bundle.manifest.noise_std if noise_std is None else noise_std
+        if not 0.0 <= self._noise_std <= 10.0:
+            raise ConfigError(f"system1: got noise_std {noise_std}, expected 0..10")
         self._session = bundle.system1_session(threads)
         self._buffer = ChunkBuffer(blend_s)
         self._max_context_age_ns = round(max_context_age_s * NS)
@@ -89,8 +94,8 @@ class System1:
         """Forget all motion, also of inferences under way, and draw new noise; from `seed` on where it is given."""
         if seed is not None:
             self._random = np.random.default_rng(seed)
-        shape = (self._manifest.horizon, len(self._manifest.joints))
-        self._noise = self._random.standard_normal(shape, dtype=np.float32)
+        drawn = self._random.standard_normal(self._manifest.noise_shape, dtype=np.float32)
+        self._noise = np.asarray(drawn * np.float32(self._noise_std), dtype=np.float32)
         self._noise.setflags(write=False)
         self._forget()
 
@@ -120,9 +125,10 @@ class System1:
         feed = {
             "keys_values": request.keys_values,
             "state": request.state,
-            "noise": request.noise,
             "prefix": request.prefix,
         }
+        if self._manifest.noise_shape:
+            feed["noise"] = request.noise
         try:
             (positions,) = self._session.run(("positions",), feed)
             checked = frozen(positions, (self._manifest.horizon, len(self._manifest.joints)), "positions")

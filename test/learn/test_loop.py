@@ -1,8 +1,12 @@
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.learn.loop import LoopConfig, fit
 
 
@@ -10,41 +14,89 @@ class KilledError(Exception):
     pass
 
 
-def make():
-    torch.manual_seed(0)
-    return nn.Linear(4, 2)
+@dataclass(frozen=True)
+class Numbers:
+    x: torch.Tensor
 
 
-def losses(model, die_at=-1):
-    def loss(step):
-        if step == die_at:
-            raise KilledError
-        x = torch.randn(16, 4)
-        value = (model(x) - x[:, :2]).square().mean()
-        return value, {"loss": float(value.detach())}
+class Copy(nn.Module):
+    """Learns to give back the first two of four numbers."""
 
-    return loss
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, batch):
+        value = (self.linear(batch.x) - batch.x[:, :2]).square().mean()
+        return value, {"doubled": 2 * value.detach()}
+
+
+def numbers(step, process):
+    return Numbers(torch.from_numpy(np.random.default_rng([step, process]).normal(size=(16, 4)).astype(np.float32)))
 
 
 def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     config = LoopConfig(steps=60, warmup=5, checkpoint_every=20, seed=3)
-    whole = make()
-    expected = fit(whole, losses(whole), config, tmp_path / "whole.pt")
-    killed = make()
+    whole = Copy()
+    expected = fit(whole, numbers, config, tmp_path, "whole")
+
+    def killed(step, process):
+        if step == 47:
+            raise KilledError
+        return numbers(step, process)
+
     with pytest.raises(KilledError):
-        fit(killed, losses(killed, die_at=47), config, tmp_path / "killed.pt")
-    resumed = make()
-    got = fit(resumed, losses(resumed), config, tmp_path / "killed.pt")
-    for name, value in expected.state_dict().items():
-        assert torch.equal(value, got.state_dict()[name])
-    assert torch.equal(whole.weight, resumed.weight)
+        fit(Copy(), killed, config, tmp_path, "killed")
+    asked = []
+
+    def resumed(step, process):
+        asked.append(step)
+        return numbers(step, process)
+
+    again = Copy()
+    got = fit(again, resumed, config, tmp_path, "killed")
+    assert asked == list(range(40, 60))
+    for name, value in expected.module.state_dict().items():
+        assert torch.equal(value, got.module.state_dict()[name])
+    assert torch.equal(whole.linear.weight, again.linear.weight)
+    assert got.effort.steps == 60
+    assert got.effort.seconds > got.effort.waited > 0.0
+
+
+def test_figures_are_written_for_tensorboard_and_watched_now_and_then(tmp_path):
+    looks = []
+
+    def watch(step, module):
+        looks.append((step, type(module)))
+        return {"success": 0.5}
+
+    fit(Copy(), numbers, LoopConfig(steps=250, watch_every=100), tmp_path, "a", watch)
+    assert looks == [(100, Copy), (200, Copy), (250, Copy)]
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "a")).Reload()
+    assert [e.step for e in events.Scalars("loss")] == [100, 200, 250]
+    assert [e.value for e in events.Scalars("success")] == [0.5] * 3
+    assert events.Scalars("loss")[-1].value < events.Scalars("loss")[0].value
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    def broken(step, process):
+        return Numbers(numbers(step, process).x * (float("inf") if step == 3 else 1.0))
+
+    with pytest.raises(InputError, match="at step 3, expected a finite one"):
+        fit(Copy(), broken, LoopConfig(steps=9), tmp_path, "a")
 
 
 def test_resume_with_another_config_is_refused(tmp_path):
-    model = make()
-    fit(model, losses(model), LoopConfig(steps=4, checkpoint_every=2), tmp_path / "a.pt")
+    fit(Copy(), numbers, LoopConfig(steps=4, checkpoint_every=2), tmp_path, "a")
     with pytest.raises(ConfigError, match="choose another"):
-        fit(model, losses(model), LoopConfig(steps=8, checkpoint_every=2), tmp_path / "a.pt")
+        fit(Copy(), numbers, LoopConfig(steps=8, checkpoint_every=2), tmp_path, "a")
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=r"a\.pt: got .*, expected a checkpoint"):
+        fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a")
 
 
 @pytest.mark.parametrize("values", [{"steps": 0}, {"steps": 5, "rate": 0.0}, {"steps": 5, "average": 1.0}])

@@ -8,17 +8,19 @@ import pytest
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
+from so_arm_policy.learn.act import ActConfig
+from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.collect import CollectConfig, collect, shard_path
 from so_arm_policy.learn.demonstrations import ActionBatches, Demonstrations
-from so_arm_policy.learn.export import Recipe, export_bundle
+from so_arm_policy.learn.diffusion import DiffusionConfig
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import LoopConfig
+from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
-from so_arm_policy.learn.train import TrainConfig, train
+from so_arm_policy.learn.train import Split, TrainConfig
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.system1 import System1
 from so_arm_policy.policy.system2 import System2
-from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
 
@@ -37,20 +39,36 @@ def data(folder):
     return Demonstrations.load([shard_path(folder, i) for i in range(2)])
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, data):
-    run, robot, corpus = tmp_path_factory.mktemp("run"), load_robot("so101"), make_task("reach").corpus()
-    train_tokenizer(corpus, run / "tokenizer.json")
-    tokenizer = Tokenizer(run / "tokenizer.json", words_of(corpus), 12)
-    config = TrainConfig(
-        scene=LoopConfig(steps=2, warmup=1),
-        action=LoopConfig(steps=2, warmup=1),
-        scene_batch=2,
-        action_batch=8,
-        encoder=SceneEncoderConfig(vocabulary=tokenizer.vocabulary, width=32, vision_layers=1, fusion_layers=1),
-        flow=FlowConfig(context_width=32, width=32, heads=2, layers=1),
+EXPERTS = {
+    "act": ActConfig(context_width=32, width=32, heads=2, layers=1),
+    "flow": FlowConfig(context_width=32, width=32, heads=2, layers=1),
+    "diffusion": DiffusionConfig(context_width=32, width=32, heads=2, layers=1),
+    "autoregressive": AutoregressiveConfig(context_width=32, width=32, heads=2, layers=1),
+}
+
+
+def training(run, family, **action):
+    return Training(
+        task=make_task("reach"),
+        robot=load_robot("so101"),
+        config=TrainConfig(
+            scene=LoopConfig(steps=2, warmup=1),
+            action=LoopConfig(**{"steps": 2, "warmup": 1, **action}),
+            scene_batch=2,
+            action_batch=8,
+            encoder=SceneEncoderConfig(width=32, vision_layers=1, fusion_layers=1),
+            expert=EXPERTS[family],
+        ),
+        run=run,
+        origin={"note": "two steps"},
+        jobs=1,
+        watch_episodes=1,
     )
-    return train(config, data, robot, tokenizer, run), run / "tokenizer.json"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
 
 
 def test_same_seeds_same_demonstrations_and_no_work_twice(folder, tmp_path):
@@ -76,11 +94,12 @@ def test_labels_start_at_what_is_committed_and_end_at_the_cube_asked_for(data):
     assert steps.max() < 2.5 * 4 / 120  # rad in a row: no label is faster than the robot may be
 
 
-def test_a_trained_bundle_loads_and_acts(trained, tmp_path):
-    result, tokenizer = trained
-    robot, task = load_robot("so101"), make_task("reach")
-    recipe = Recipe(task="reach", corpus=task.corpus(), dt_s=4 / 120, training={"note": "two steps"})
-    manifest = export_bundle(result.encoder, result.flow, robot, recipe, tokenizer, tmp_path / "bundle")
+@pytest.mark.parametrize("family", EXPERTS)
+def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
+    robot = load_robot("so101")
+    manifest = training(run, family).bundle(data, tmp_path / "bundle")
+    assert manifest.family == family
+    assert max(manifest.training["parity_max_abs"].values()) <= 1e-5
     assert set(json.loads((tmp_path / "bundle/manifest.json").read_text())["files"]) == {
         "system1.onnx",
         "system2.onnx",
@@ -101,6 +120,26 @@ def test_a_trained_bundle_loads_and_acts(trained, tmp_path):
     assert np.allclose(chunk.positions[:2], robot.home, atol=1e-6)
 
 
+def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data, tmp_path):
+    first = training(run, "flow").bundle(data, tmp_path / "a")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
+    again = training(run, "flow").bundle(data, tmp_path / "b")
+    after = {path: path.stat().st_mtime_ns for path in run.rglob("*.*") if "tensorboard" not in str(path)}
+    assert again.id == first.id
+    assert all(before[path] == time for path, time in after.items())
+    act = training(run, "act").bundle(data, tmp_path / "c")
+    assert act.training["scene"] == first.training["scene"]
+
+
+def test_the_best_of_the_closed_loop_evaluations_is_exported(data, tmp_path):
+    manifest = training(tmp_path / "run", "act", steps=2, watch_every=1).bundle(data, tmp_path / "bundle")
+    kept = json.loads((tmp_path / "run" / "act" / "best.json").read_text())
+    assert 0.0 <= kept["success"] <= 1.0
+    assert manifest.training["watched_at_step"] in (1, 2)
+    assert "mean_mrad" in manifest.training["action"]
+    assert load_bundle(tmp_path / "bundle").manifest == manifest
+
+
 def test_bad_shards_and_too_few_are_named(folder, data, tmp_path):
     whole = shard_path(folder, 0).read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
@@ -111,8 +150,8 @@ def test_bad_shards_and_too_few_are_named(folder, data, tmp_path):
     with pytest.raises(InputError, match="so-arm collect"):
         Demonstrations.load([])
     with pytest.raises(InputError, match="got 9 episodes"):
-        train(TrainConfig(), data.split(1)[0], load_robot("so101"), None, tmp_path)
+        Split.of(data.split(1)[0])
     with pytest.raises(ConfigError, match="expected a multiple"):
         CollectConfig(episodes=7, shard=5)
-    with pytest.raises(ConfigError, match="expected 22 context tokens|got a flow for"):
-        TrainConfig(flow=FlowConfig(context_tokens=5))
+    with pytest.raises(ConfigError, match="got an expert for 5 context tokens"):
+        TrainConfig(expert=FlowConfig(context_tokens=5))

@@ -33,7 +33,7 @@ def test_legal_numbers_survive_json(tmp_path_factory: pytest.TempPathFactory, dt
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2, expected 1"),
+        ({"format": 1}, "format 1, expected 2"),
         ({"id": " "}, "id ' '"),
         ({"family": "transformer"}, "family 'transformer', expected one of"),
         ({"units": "deg"}, "units 'deg', expected 'rad'"),
@@ -41,6 +41,9 @@ def test_legal_numbers_survive_json(tmp_path_factory: pytest.TempPathFactory, dt
         ({"cameras": ("overhead", "overhead")}, "cameras"),
         ({"image_height": 0}, "image_height 0"),
         ({"horizon": 0}, "horizon 0"),
+        ({"noise_shape": (16, 0)}, "noise_shape (16, 0), expected positive sizes"),
+        ({"noise_std": float("nan")}, "noise_std nan"),
+        ({"passes": 0}, "passes 0"),
         ({"dt_s": 0.0}, "dt_s 0.0"),
         ({"dt_s": float("nan")}, "dt_s nan"),
         ({"prefix": 0}, "prefix 0"),
@@ -53,7 +56,7 @@ def test_legal_numbers_survive_json(tmp_path_factory: pytest.TempPathFactory, dt
     ],
 )
 def test_impossible_promises_are_refused(robot: RobotConfig, change: dict[str, object], message: str) -> None:
-    with pytest.raises(BundleError, match=message.replace("(", r"\(")):
+    with pytest.raises(BundleError, match=message.replace("(", r"\(").replace(")", r"\)")):
         tiny_manifest(robot, **change)
 
 
