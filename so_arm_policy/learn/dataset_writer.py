@@ -137,6 +137,7 @@ class _ShardBuild:
                 if f.dtype == "video"
             }
         _check_same(self._features, features, f"episode {len(self._tasks)} of the shard")
+        self._check_length(len(episode.q))
         columns = self._numbers(episode)
         self._stats.append({name: of_numbers(values) for name, values in columns.items()})
         repeats = np.diff(np.append(episode.fresh_rows, len(episode.q)))
@@ -146,6 +147,12 @@ class _ShardBuild:
             self._stats[-1][lf.IMAGES + camera] = of_pictures(pictures)
         self._columns.append(columns)
         self._tasks.append(episode.task)
+
+    def _check_length(self, rows: int) -> None:
+        seconds = (sum(len(columns["index"]) for columns in self._columns) + rows) / self._writer.fps
+        if self._encoders and seconds > LONGEST_VIDEO_S:
+            limit = f"at most {LONGEST_VIDEO_S:.0f} s, else LeRobot does not find the pictures: fewer episodes a shard"
+            raise InputError(f"shard: got {seconds:.0f} s of video or more in one file, expected {limit}")
 
     def _numbers(self, episode: EpisodeRecord) -> dict[str, Array]:
         """Return every column but pictures; index, episode_index and task_index are given by `finish`."""
@@ -167,10 +174,6 @@ class _ShardBuild:
         if not self._tasks:
             raise InputError(f"shard {shard.number}: got no episodes, expected some")
         lengths = [len(columns["index"]) for columns in self._columns]
-        seconds = sum(lengths) / self._writer.fps
-        if self._encoders and seconds > LONGEST_VIDEO_S:
-            limit = f"at most {LONGEST_VIDEO_S:.0f} s, else LeRobot does not find the pictures: fewer episodes a shard"
-            raise InputError(f"shard {shard.number}: got {seconds:.0f} s of video in one file, expected {limit}")
         shard.episodes_path.unlink(missing_ok=True)
         for key, encoder in self._encoders.items():
             write_whole(shard.video_path(key), encoder.finish())

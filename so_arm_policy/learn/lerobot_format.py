@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -66,7 +66,7 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What meta/info.json says. The counts are of the whole dataset; paths are templates."""
+    """What of meta/info.json matters here. The counts are of the whole dataset; paths are templates."""
 
     codebase_version: str
     fps: float
@@ -75,10 +75,6 @@ class DatasetInfo:
     total_frames: int
     total_tasks: int = 0
     robot_type: str | None = None
-    chunks_size: int = FILES_PER_CHUNK
-    data_files_size_in_mb: int = 100
-    video_files_size_in_mb: int = 200
-    splits: dict[str, str] = field(default_factory=dict)
     data_path: str = DATA
     video_path: str | None = VIDEO
 
@@ -114,7 +110,7 @@ class DatasetInfo:
 
 
 def load_info(folder: Path) -> DatasetInfo:
-    """Read meta/info.json. Keys that this version does not know are ignored. Raises InputError that names the file."""
+    """Read meta/info.json. Its other keys are ignored. Raises InputError that names the file."""
     path = folder / INFO
     raw = read_json(path)
     known = {key: value for key, value in raw.items() if key in DatasetInfo.__dataclass_fields__}
