@@ -14,7 +14,7 @@ from so_arm_policy.core.robot import RobotConfig
 ORIENTATION_COST = 0.02
 POSTURE_COST = 1e-4
 STEP_S = 0.1
-LIMIT_MARGIN_RAD = 0.002
+LIMIT_MARGIN_RAD = 0.01  # room for whatever follows the pose and overshoots
 # Forward of the gripper (site z) straight down, jaws opening along the base frame's x.
 POINTING_DOWN = mink.SO3(np.array([0.0, 0.0, 1.0, 0.0]))
 

@@ -14,7 +14,7 @@ from so_arm_policy.sim.simulator import Simulator
 
 APPROACH, CLOSE, LIFT, CARRY, RELEASE, LEAVE = range(6)
 HOVER_M = 0.06  # above the grasp
-CARRY_Z_M = 0.105  # of the fingertip
+CARRY_Z_M = 0.09  # of the fingertip
 DROP_M = {"bowl": 0.036, "plate": 0.005}  # between the floor of the place and the object's lower side
 MOVED_M = 0.008
 LOST_M = 0.02

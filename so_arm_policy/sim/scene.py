@@ -154,7 +154,7 @@ def _plain_scene(seed: int, objects: ObjectSet, rng: np.random.Generator) -> Sce
             y=y,
             yaw=float(rng.uniform(-0.78, 0.78)),
         )
-        for color, (x, y) in zip(colors, _places(rng), strict=True)
+        for color, (x, y) in zip(colors, places_in_reach(rng), strict=True)
     )
     return Scene(
         seed=seed,
@@ -176,7 +176,7 @@ def _varied_scene(seed: int, objects: ObjectSet, rng: np.random.Generator) -> Sc
             y=y,
             yaw=float(rng.uniform(-math.pi / 2, math.pi / 2)),
         )
-        for (color, kind), (x, y) in zip(pairs, _places(rng, most_angle_deg=40.0), strict=True)
+        for (color, kind), (x, y) in zip(pairs, places_in_reach(rng, most_angle_deg=40.0), strict=True)
     )
     side = float(rng.choice([-1.0, 1.0]))
     (bowl_x, bowl_y), (plate_x, plate_y) = _beside(rng, side), _beside(rng, -side)
@@ -210,7 +210,7 @@ def _three(values: np.ndarray) -> Rgb:
     return a, b, c
 
 
-def _places(
+def places_in_reach(
     rng: np.random.Generator, apart_m: float = 0.075, most_angle_deg: float = 45.0
 ) -> list[tuple[float, float]]:
     """Draw places in the part of the table the gripper reaches from above, at least `apart_m` from each other."""
