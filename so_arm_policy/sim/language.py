@@ -33,14 +33,14 @@ class Phrasings:
         for phrase in self.train:
             for i, noun in enumerate(nouns):
                 for here, there in zip(PLACES, reversed(PLACES), strict=True):
-                    said[_filled(phrase, (noun, nouns[(i + 1) % len(nouns)]), (here, there))] = None
+                    said[filled(phrase, (noun, nouns[(i + 1) % len(nouns)]), (here, there))] = None
         return list(said)
 
     def say(self, number: int, scene: Scene, goal: Goal, *, held_out: bool = False) -> str:
         """Return `goal` in phrasing number `number`."""
         phrase = (self.held_out if held_out else self.train)[number]
         nouns = tuple(scene.objects[step.object].words for step in goal.steps)
-        return _filled(phrase, nouns, tuple(step.place or "bowl" for step in goal.steps))
+        return filled(phrase, nouns, tuple(step.place or "bowl" for step in goal.steps))
 
     def read(self, scene: Scene, instruction: str) -> Goal | None:
         """Return what `instruction` means in `scene`; None where no phrasing or no object fits."""
@@ -125,7 +125,8 @@ HANDOVER = Phrasings(
 )
 
 
-def _filled(phrase: str, nouns: tuple[str, ...], places: tuple[str, ...]) -> str:
+def filled(phrase: str, nouns: tuple[str, ...], places: tuple[str, ...]) -> str:
+    """Return `phrase` about nouns ("red cube") and places, one of each for each step."""
     fields: dict[str, str] = {}
     for number, noun, place in zip(("", "2"), nouns, places, strict=False):
         fields |= {f"object{number}": noun, f"in{number}": IN[place], f"into{number}": INTO[place]}
