@@ -119,6 +119,8 @@ def check_ours(lerobot, folder, config, sparse):
         writer.write_shard(number, part)
     finish(folder, 2)
     dataset = lerobot("local/check", root=folder)
+    backend = getattr(dataset, "video_backend", None) or getattr(dataset, "_video_backend", "unknown")
+    print(f"  {'decoder that lerobot chose':<44} {backend}")
     items = [dataset[i] for i in range(len(dataset))]
     stacked = {key: np.stack([np.asarray(item[key]) for item in items]) for key in items[0] if key != "task"}
     for key, part in (("observation.state", "q"), ("action", "action")):
@@ -187,6 +189,24 @@ def check_theirs(lerobot, folder, videos, small_files):
     compare_pictures("pictures of front", seen, np.concatenate([pictures(e, rows) for e in range(episodes)]))
 
 
+def check_merged(folder):
+    """Write two datasets with this package, join them with lerobot's own tool, read the result with this package."""
+    from lerobot.datasets.aggregate import aggregate_datasets
+
+    print("two written here, joined by lerobot's aggregate_datasets, read here:")
+    parts = [folder / "first", folder / "second"]
+    records = [record(episode) for episode in range(5)]
+    for part, some in zip(parts, (records[:3], records[3:]), strict=True):
+        DatasetWriter(folder=part, robot=ROBOT, fps=FPS).write_shard(0, some)
+        finish(part)
+    aggregate_datasets(["local/first", "local/second"], "local/both", roots=parts, aggr_root=folder / "both")
+    dataset = read_dataset(folder / "both", ROBOT)
+    compare("state, rad", dataset.q, np.concatenate([r.q for r in records]), 1e-5)
+    compare("expert.plan", dataset.column("expert.plan"), np.concatenate([r.extras["expert.plan"] for r in records]), 0)
+    seen = np.concatenate([dataset.pictures(e, range(40), "overhead") for e in range(5)])
+    compare_pictures("pictures of overhead", seen, np.concatenate([r.pictures["overhead"] for r in records]))
+
+
 def main():
     """Run every comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -208,6 +228,7 @@ def main():
         check_theirs(lerobot, folder / "d", videos=True, small_files=False)
         check_theirs(lerobot, folder / "e", videos=True, small_files=True)
         check_theirs(lerobot, folder / "f", videos=False, small_files=True)
+        check_merged(folder / "g")
     print(f"FAILED: {failures}" if failures else "all equal, pictures within the codec's loss")
     return 1 if failures else 0
 
