@@ -9,7 +9,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.goal import Step
 from so_arm_policy.sim.grasp import OPEN_RAD, Grasp, find_grasp
 from so_arm_policy.sim.law import Plan
-from so_arm_policy.sim.places import FLOOR_M, lies_in, place_center
+from so_arm_policy.sim.places import FLOOR_M, let_go, lies_in, place_center
 from so_arm_policy.sim.simulator import Simulator
 
 APPROACH, CLOSE, LIFT, CARRY, RELEASE, LEAVE = range(6)
@@ -62,8 +62,9 @@ def astray(simulator: Simulator, step: Step, stage: int, seen: FloatArray, arm: 
 
 
 def missed(simulator: Simulator, step: Step) -> bool:
-    """Whether the object of `step` is not where it should have been put."""
-    return step.place is not None and not lies_in(simulator, step.object, step.place)
+    """Whether the object of `step` is not in its place, or still between fingers there."""
+    assert step.place is not None
+    return not (lies_in(simulator, step.object, step.place) and let_go(simulator, step.object))
 
 
 class _Solver:

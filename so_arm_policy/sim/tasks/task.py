@@ -76,6 +76,11 @@ class Task(Protocol):
         """Name of the robot that does it."""
         ...
 
+    @property
+    def phrasings(self) -> Phrasings:
+        """How the task is put into words."""
+        ...
+
     def corpus(self) -> list[str]:
         """Training instructions with every word of the task."""
         ...
