@@ -14,9 +14,9 @@ FIRST_SEED = 90_000  # from here on: neither trained on nor published
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """Lets candidates do `task` and keeps the best one in `folder`; of equals the latest."""
+    """Lets candidates do `tasks` and keeps the best one in `folder`; of equals the latest."""
 
-    task: str
+    tasks: tuple[str, ...]
     folder: Path
     jobs: int
     episodes: int = 20
@@ -26,20 +26,20 @@ class ClosedLoop:
         """Where the bundle to be judged must lie."""
         return self.folder.with_name("candidate")
 
-    def judge(self) -> float:
-        """Let the candidate act; keep it when none was better. Returns its share of successes."""
-        results = run_campaign(
-            Campaign(task=self.task, bundle=str(self.candidate)),
-            range(FIRST_SEED, FIRST_SEED + self.episodes),
-            self.jobs,
-        )
-        rate = sum(result.success for result in results) / self.episodes
+    def judge(self) -> dict[str, float]:
+        """Let the candidate act; keep it when none was better in the mean. Returns the share of successes by task."""
+        seeds = range(FIRST_SEED, FIRST_SEED + self.episodes)
+        rates = {}
+        for task in self.tasks:
+            results = run_campaign(Campaign(task=task, bundle=str(self.candidate)), seeds, self.jobs)
+            rates[task] = sum(result.success for result in results) / self.episodes
+        rate = sum(rates.values()) / len(rates)
         best = self.folder.with_suffix(".json")
         if not self.folder.exists() or not best.exists() or rate >= json.loads(best.read_text())["success"]:
             shutil.rmtree(self.folder, ignore_errors=True)
             os.replace(self.candidate, self.folder)
             best.write_text(json.dumps({"success": rate}))
-        return rate
+        return rates
 
     def keep_best(self, out: Path) -> Manifest:
         """Put the best candidate in the place of the last one, the bundle at `out`, whose figures it takes over."""

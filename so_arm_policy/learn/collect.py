@@ -1,7 +1,7 @@
-"""Demonstrations of the scripted expert, collected in parallel over seeds into shards on disk."""
+"""Demonstrations of the scripted expert, collected in parallel over seeds into a LeRobot dataset."""
 
-import os
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,148 +15,199 @@ from tqdm import tqdm
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.learn.dataset_index import finish
+from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord
+from so_arm_policy.learn.labels import Labels, SceneLabels, expert_labels
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot
-from so_arm_policy.sim.arm_model import arm_spec
-from so_arm_policy.sim.law import TICK_S, Plan, advance
+from so_arm_policy.sim.expert import Expert, arm_iks
+from so_arm_policy.sim.grasp import OPEN_RAD
+from so_arm_policy.sim.law import TICK_S
 from so_arm_policy.sim.renderer import SceneRenderer
-from so_arm_policy.sim.scene import Scene, random_scene
+from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.simulator import Simulator
-from so_arm_policy.sim.tasks.reach import way_to_touch
+from so_arm_policy.sim.tasks import TASKS, make_task
+from so_arm_policy.sim.tasks.task import Episode, Task
 
 ROW_TICKS = 4  # one row of a demonstration every 4 ticks: 30 Hz
+FPS = CONTROL_HZ // ROW_TICKS
+AFTER_ROWS = 15  # that an episode goes on after success, so that staying is shown too
+PUSHED = 0.1  # of the rows
+PUSH_RAD_S = 0.4
+# Demonstrations of each task that a policy of all tasks is trained on.
+EPISODES = {"reach": 800, "track": 500, "pick_place": 2000, "sort": 1200, "handover": 2000}
+ANOTHER_SEED = 10_000_000  # further on, where the first scene is out of the arm's reach
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig:
-    """What to collect. Seeds run from first_seed; pictures are stored at the size the policy sees."""
+    """What to collect: `episodes` of a task, `shard` of them in a file, a picture of each camera every few rows.
 
-    robot: str = "so101"
-    first_seed: int = 100_000
-    episodes: int = 6000
-    shard: int = 100
-    rows: int = 72
-    frames: int = 6
+    first_seed: by default one of the task's own, so that no two tasks show the same scenes. Pictures are stored at the
+    size that the policy sees.
+    """
+
+    task: str = "reach"
+    episodes: int = 1000
+    first_seed: int | None = None
+    shard: int = 50
+    picture_every: int = 6
     image_height: int = 96
     image_width: int = 128
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no shard."""
+        make_task(self.task)
         if not (self.shard > 0 and self.episodes > 0 and self.episodes % self.shard == 0):
             raise ConfigError(f"collect: got {self.episodes} episodes in shards of {self.shard}, expected a multiple")
-        if not 0 < self.frames <= self.rows:
-            raise ConfigError(f"collect: got {self.frames} frames of {self.rows} rows, expected 1..{self.rows}")
+        if not 0 < self.picture_every <= 30:
+            raise ConfigError(f"collect: got a picture every {self.picture_every} rows, expected 1..30")
+
+    @property
+    def first(self) -> int:
+        """Seed of the first episode: far from those that policies are judged by."""
+        return 100_000 * (1 + list(TASKS).index(self.task)) if self.first_seed is None else self.first_seed
 
 
 def collect(config: CollectConfig, folder: Path, jobs: int = 2) -> None:
-    """Write all shards that `folder` lacks; a killed run goes on where it stopped."""
-    folder.mkdir(parents=True, exist_ok=True)
-    todo = [i for i in range(config.episodes // config.shard) if not shard_path(folder, i).exists()]
+    """Write all shards that `folder` lacks and make them one dataset; a killed run goes on where it stopped."""
+    writer = _writer(config, folder)
+    shards = config.episodes // config.shard
+    todo = writer.missing(shards)
     tasks = (delayed(_write_shard)(config, folder, i) for i in todo)
     for _ in tqdm(Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks), total=len(todo), unit="shard"):
         pass
+    finish(folder, shards)
 
 
-def shard_path(folder: Path, index: int) -> Path:
-    """Return where shard number `index` lies."""
-    return folder / f"shard-{index:04d}.npz"
+def _writer(config: CollectConfig, folder: Path) -> DatasetWriter:
+    return DatasetWriter(folder=folder, robot=load_robot(make_task(config.task).robot), fps=FPS)
+
+
+def training_task(name: str) -> Task:
+    """Return the task called `name` in scenes of every colour and kind but those kept for tests. Raises ConfigError."""
+    task: Any = make_task(name)
+    return dataclasses.replace(task, objects=EVERYTHING)
 
 
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:
-    first = config.first_seed + index * config.shard
-    episodes = [_episode(config, seed) for seed in range(first, first + config.shard)]
-    arrays: dict[str, Any] = {name: np.stack([e[name] for e in episodes]) for name in episodes[0]}
-    path = shard_path(folder, index)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    _writer(config, folder).write_shard(index, episodes(config, index))
 
 
-class _Stage:
-    """Simulator, renderer and inverse kinematics, made once for each worker process."""
-
-    def __init__(self, robot: str) -> None:
-        self.robot: RobotConfig = load_robot(robot)
-        self.simulator = Simulator(self.robot, random_scene(0))
-        self.renderer = SceneRenderer(self.robot)
-        self.ik = ArmIk(arm_spec().compile(), self.robot)
+def episodes(config: CollectConfig, index: int) -> Iterator[EpisodeRecord]:
+    """Demonstrate the episodes of shard number `index`."""
+    first = config.first + index * config.shard
+    for seed in range(first, first + config.shard):
+        yield _stage(config.task).demonstrate(config, seed)
 
 
 @cache
-def _stage(robot: str) -> _Stage:
-    return _Stage(robot)
+def _stage(task: str) -> "_Stage":
+    return _Stage(training_task(task))
 
 
-def _episode(config: CollectConfig, seed: int) -> dict[str, npt.NDArray[Any]]:
-    """Run one demonstration: random start, two targets one after the other, pushed off its way now and then."""
-    stage = _stage(config.robot)
-    rng = np.random.default_rng([seed, 303])
-    scene = random_scene(seed)
-    plans = [way_to_touch(stage.ik, cube) for cube in scene.objects]
-    start = _random_start(stage, plans, rng)
-    stage.simulator.reset(scene, start)
-    switch = int(rng.integers(config.rows // 3, config.rows))
-    order = rng.permutation(len(plans))
-    frame_rows = np.sort(rng.choice(config.rows, config.frames, replace=False))
-    frame_rows[0] = 0
-    rows: dict[str, list[npt.NDArray[Any]]] = {"q": [], "reference": [], "velocity": [], "images": []}
-    reference, velocity = start.copy(), np.zeros_like(start)
-    for row in range(config.rows):
-        rows["q"].append(stage.simulator.q)
-        rows["reference"].append(reference)
-        rows["velocity"].append(velocity)
-        if row in frame_rows:
-            rows["images"].append(_pictures(stage, scene, config))
-        plan = plans[order[0] if row < switch else order[1]]
-        push = rng.normal(0.0, 0.5, start.shape) * (rng.random() < 0.15)
-        for _ in range(ROW_TICKS):
-            reference, velocity, _ = advance(reference, velocity, 0, plan)
-            reference = np.clip(reference + push * TICK_S, stage.robot.lower, stage.robot.upper)
-            stage.simulator.step(reference)
-        velocity = velocity + push * (rng.random() < 0.5)
-    return {
-        **{name: np.stack(values) for name, values in rows.items()},
-        "frame_rows": frame_rows,
-        "goal": np.array([order[0]] * switch + [order[1]] * (config.rows - switch)),
-        "hover": np.stack([plan.via[0] for plan in plans]),
-        "touch": np.stack([plan.goal[0] for plan in plans]),
-        "cubes": np.array([[c.x, c.y, 0.015] for c in scene.objects]),
-        "colors": np.array([c.color for c in scene.objects], dtype="U16"),
-        "seed": np.array(seed),
-    }
+class _Stage:
+    """Simulator, renderer and expert, made once for each worker process."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._robot = task, load_robot(task.robot)
+        self._simulator = Simulator(self._robot, task.sample(0).scene)
+        self._renderer = SceneRenderer(self._robot)
+        self._expert, self._iks = Expert(self._robot, task), arm_iks(self._robot)
+        self._labels = SceneLabels(self._robot)
+
+    def demonstrate(self, config: CollectConfig, seed: int) -> EpisodeRecord:
+        """Let the expert do the episode of `seed`, from a random start, pushed off its way now and then."""
+        rng = np.random.default_rng([seed, 303])
+        episode = self._begin(seed, rng)
+        tracker, rows, done, after = self._task.tracker(episode.goal), _Rows(), False, 0
+        for row in range(round(self._task.time_limit_s * FPS)):
+            self._record(rows, config, row % config.picture_every == 0)
+            push = self._push(rng)
+            for _ in range(ROW_TICKS):
+                q, _ = self._expert.command(self._simulator)
+                self._expert.q = np.clip(q + push * TICK_S, self._robot.lower, self._robot.upper)
+                self._simulator.step(self._expert.q)
+                done = tracker.update(self._simulator).success or done
+            after += done
+            if after > AFTER_ROWS:
+                break
+        return rows.record(episode.instruction, self._robot.camera_names)
+
+    def _begin(self, seed: int, rng: np.random.Generator) -> Episode:
+        while True:
+            episode = self._task.sample(seed)
+            self._simulator.reset(episode.scene, self._random_start(rng))
+            try:
+                self._expert.reset(self._simulator, episode.goal)
+            except InputError:
+                seed += ANOTHER_SEED
+                continue
+            return episode
+
+    def _push(self, rng: np.random.Generator) -> FloatArray:
+        """Draw how fast the reference is pushed in this row, (n,) rad/s; hardly while something may be in the hand."""
+        assert self._expert.plan is not None
+        free = int(self._expert.stage) in (0, self._expert.plan.stages - 1)
+        return rng.normal(0.0, PUSH_RAD_S if free else 0.3 * PUSH_RAD_S, len(self._robot.joints)) * (
+            rng.random() < PUSHED
+        )
+
+    def _record(self, rows: "_Rows", config: CollectConfig, picture: bool) -> None:
+        if picture:
+            rows.pictures.append(self._pictures(config))
+            rows.picture_rows.append(len(rows.q))
+            rows.scene = self._labels.of(self._simulator)
+        rows.q.append(self._simulator.q)
+        rows.action.append(self._expert.q.copy())
+        rows.labels.append({**rows.scene, **expert_labels(self._expert)})
+
+    def _pictures(self, config: CollectConfig) -> npt.NDArray[np.uint8]:
+        """Return what every camera sees, (cameras, height, width, 3)."""
+        scene, qpos = self._simulator.scene, self._simulator.qpos
+        views = [self._renderer.render(scene, qpos, name) for name in self._robot.camera_names]
+        return np.stack([resize(view, config.image_height, config.image_width) for view in views])
+
+    def _random_start(self, rng: np.random.Generator) -> FloatArray:
+        """Draw a start: each arm near home or with the fingertip anywhere over the table; the gripper anyhow."""
+        pose = self._robot.home + rng.normal(0.0, 0.05, len(self._robot.joints))
+        for ik in self._iks:
+            if rng.random() < 0.6:
+                pose = self._anywhere(pose, ik, rng)
+            pose[ik.gripper] = rng.uniform(-0.1, OPEN_RAD)
+        return np.clip(pose, self._robot.lower, self._robot.upper)
+
+    def _anywhere(self, pose: FloatArray, ik: ArmIk, rng: np.random.Generator) -> FloatArray:
+        while True:
+            radius, angle = rng.uniform(0.15, 0.30), np.radians(rng.uniform(-75, 75))
+            point = np.array([radius * np.cos(angle), radius * np.sin(angle), rng.uniform(0.06, 0.16)])
+            try:
+                found = ik.solve(point, pose, tolerance_m=0.02)
+            except InputError:
+                continue
+            found[ik.gripper - 1] += rng.normal(0.0, 0.5)
+            return found
 
 
-def _pictures(stage: _Stage, scene: Scene, config: CollectConfig) -> npt.NDArray[np.uint8]:
-    """Return what every camera sees, (cameras, height, width, 3)."""
-    qpos = stage.simulator.qpos
-    views = [stage.renderer.render(scene, qpos, name) for name in stage.robot.camera_names]
-    return np.stack([resize(view, config.image_height, config.image_width) for view in views])
+class _Rows:
+    """Rows of an episode in the making."""
 
+    def __init__(self) -> None:
+        self.q: list[FloatArray] = []
+        self.action: list[FloatArray] = []
+        self.labels: list[Labels] = []
+        self.pictures: list[npt.NDArray[np.uint8]] = []
+        self.picture_rows: list[int] = []
+        self.scene: Labels = {}
 
-def _random_start(stage: _Stage, plans: Sequence[Plan], rng: np.random.Generator) -> FloatArray:
-    """Draw a start: near home, near one of the cubes, or with the fingertip anywhere over the table."""
-    kind = rng.random()
-    if kind < 0.3:
-        pose = stage.robot.home + rng.normal(0.0, 0.05, len(stage.robot.joints))
-    elif kind < 0.6:
-        plan = plans[int(rng.integers(len(plans)))]
-        via, goal = plan.via[0], plan.goal[0]
-        pose = via + rng.random() * (goal - via) + rng.normal(0.0, 0.02, len(stage.robot.joints))
-    else:
-        pose = _anywhere(stage, rng)
-    pose[-1] = rng.normal(0.0, 0.03)
-    return np.clip(pose, stage.robot.lower, stage.robot.upper)
-
-
-def _anywhere(stage: _Stage, rng: np.random.Generator) -> FloatArray:
-    while True:
-        radius, angle = rng.uniform(0.15, 0.30), np.radians(rng.uniform(-60, 60))
-        point = np.array([radius * np.cos(angle), radius * np.sin(angle), rng.uniform(0.05, 0.16)])
-        try:
-            pose = stage.ik.solve(point, stage.robot.home, tolerance_m=0.02)
-        except InputError:
-            continue
-        pose[4] += rng.normal(0.0, 0.15)
-        return pose
+    def record(self, instruction: str, cameras: tuple[str, ...]) -> EpisodeRecord:
+        pictures = np.stack(self.pictures)
+        return EpisodeRecord(
+            task=instruction,
+            q=np.stack(self.q),
+            action=np.stack(self.action),
+            pictures={camera: pictures[:, i] for i, camera in enumerate(cameras)},
+            picture_rows=np.array(self.picture_rows),
+            extras={name: np.stack([labels[name] for labels in self.labels]) for name in self.labels[0]},
+        )

@@ -1,172 +1,121 @@
-"""Collected demonstrations in memory, and the batches drawn from them."""
+"""Collected demonstrations in memory: datasets of one or more tasks of one robot, side by side.
 
-import zipfile
+N rows, E episodes, F pictured rows ("frames"), K objects, W stages, n joints. Pictures stay on disk as one array.
+"""
+
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.core.robot import CameraConfig
-from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.policy.tokenizer import Tokenizer
-from so_arm_policy.sim.language import FOUNDATION_REACH
-from so_arm_policy.sim.law import Plan, rollout
-from so_arm_policy.sim.model import overhead_pixel
+from so_arm_policy.learn.dataset_reader import Dataset
+from so_arm_policy.learn.labels import EXPERT, SCENE
+from so_arm_policy.sim.tasks.task import Task
 
-ROW_TICKS = 4
-FIELDS = ("images", "frame_rows", "q", "reference", "velocity", "hover", "touch", "cubes", "colors")
-Arrays = dict[str, npt.NDArray[Any]]
+Ints = npt.NDArray[np.int64]
+LEAST_EPISODES = 10
+
+
+@dataclass(frozen=True)
+class Source:
+    """One task's dataset and its pictures, (F, cameras, H, W, 3) uint8, of the rows frames (F,)."""
+
+    task: Task
+    dataset: Dataset
+    frames: Ints
+    pictures: npt.NDArray[np.uint8]
 
 
 class Demonstrations:
-    """All shards of a folder. E episodes, F pictured rows of T rows, K cubes, n joints."""
+    """All rows of all sources. episode: (N,) number of each row's; frames: (F,) rows with pictures, ascending."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        """arrays: FIELDS by name; images (E, F, cameras, H, W, 3), frame_rows (E, F), q (E, T, n), hover (E, K, n)."""
-        self.arrays = arrays
-        self.episodes, self.rows = arrays["q"].shape[:2]
-        self.frames = arrays["frame_rows"].shape[1]
-        self.cubes = arrays["cubes"].shape[1]
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """Join `sources`. Raises InputError when a column is missing."""
+        if not sources:
+            raise InputError("demonstrations: got no dataset, expected some; run `so-arm collect` first")
+        datasets = [source.dataset for source in sources]
+        self.sources = tuple(sources)
+        self.tasks = tuple(source.task for source in sources)
+        self.q = np.concatenate([d.q for d in datasets]).astype(np.float32)
+        self.action = np.concatenate([d.action for d in datasets]).astype(np.float32)
+        lengths = np.concatenate([d.lengths for d in datasets])
+        self.ends: Ints = np.cumsum(lengths)
+        self.starts: Ints = self.ends - lengths
+        self.episodes = len(lengths)
+        self.episode: Ints = np.repeat(np.arange(self.episodes), lengths)
+        self.task_of: Ints = np.repeat(np.arange(len(sources)), [len(d) for d in datasets])
+        self.instructions = [text for d in datasets for text in d.instructions]
+        offsets = np.cumsum([0, *[len(d.q) for d in datasets]])
+        self.frames: Ints = np.concatenate([s.frames + o for s, o in zip(sources, offsets, strict=False)])
+        self._frame_ends = np.cumsum([len(source.frames) for source in sources])
+        self.expert = {name: np.concatenate([d.column(name) for d in datasets]) for name in EXPERT}
+        self.scene = {name: np.concatenate([s.dataset.column(name)[s.frames] for s in sources]) for name in SCENE}
 
-    @classmethod
-    def load(cls, paths: Sequence[Path]) -> "Demonstrations":
-        """Read shards. Raises InputError that names the file."""
-        if not paths:
-            raise InputError("demonstrations: got no shard, expected some; run `so-arm collect` first")
-        parts = [_read_shard(path) for path in paths]
-        return cls({name: np.concatenate([part[name] for part in parts]) for name in FIELDS})
+    def pictures(self, frames: Ints) -> npt.NDArray[np.uint8]:
+        """Return the pictures of frame numbers `frames` (B,): (B, cameras, H, W, 3)."""
+        source = np.searchsorted(self._frame_ends, frames, side="right")
+        begins = np.concatenate([[0], self._frame_ends[:-1]])
+        return np.stack([self.sources[s].pictures[f - begins[s]] for s, f in zip(source, frames, strict=True)])
 
-    def split(self, held_out: int) -> tuple["Demonstrations", "Demonstrations"]:
-        """Return all but the last `held_out` episodes, and those."""
-        at = self.episodes - held_out
-        first = {name: array[:at] for name, array in self.arrays.items()}
-        return Demonstrations(first), Demonstrations({name: array[at:] for name, array in self.arrays.items()})
+    def held_out(self) -> npt.NDArray[np.bool_]:
+        """Return which episodes, (E,), are never trained on: one in 40, one in 5 of a few. Raises InputError."""
+        if self.episodes < LEAST_EPISODES:
+            raise InputError(f"demonstrations: got {self.episodes} episodes, expected at least {LEAST_EPISODES}")
+        share = 40 if self.episodes >= 200 else 5
+        return np.arange(self.episodes) % share == share - 1
 
     def normalisation(self) -> tuple[Tensor, Tensor]:
         """Return mean and std of the commands, (n,) rad each; an idle joint counts as 0.05 rad wide."""
-        reference = self.arrays["reference"]
-        mean, std = reference.mean((0, 1)), np.maximum(reference.std((0, 1)), 0.05)
+        mean, std = self.action.mean(0), np.maximum(self.action.std(0), 0.05)
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
-@dataclass(frozen=True)
-class SceneBatch:
-    """Pictures with every cube of theirs asked for. images: (B, cameras, H, W, 3); the rest has B * K rows."""
+def open_source(task: Task, dataset: Dataset, size: tuple[int, int]) -> Source:
+    """Open `dataset`, whose pictures are decoded once and kept beside it in `size` (height, width).
 
-    images: Tensor
-    words: Tensor
-    state: Tensor
-    place: Tensor
-    patch: Tensor
-
-
-class SceneBatches:
-    """Draws batches for the grounding of System 2."""
-
-    def __init__(self, data: Demonstrations, tokenizer: Tokenizer, camera: CameraConfig, grid: tuple[int, int]) -> None:
-        """camera: the overhead one, whose patches (grid rows, columns) the pointer is taught with."""
-        self._data, self._grid = data, grid
-        self.words = instruction_words(data, tokenizer)
-        pixel = overhead_pixel(camera, data.arrays["cubes"])
-        cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
-        self._patch = cell[..., 1] * grid[1] + cell[..., 0]
-
-    def at(
-        self, episodes: npt.NDArray[np.int64], frames: npt.NDArray[np.int64], phrases: npt.NDArray[np.int64]
-    ) -> SceneBatch:
-        """Return the batch of (episode, frame) pairs (B,); phrases: (B, K), how each cube is asked for."""
-        a, k = self._data.arrays, self._data.cubes
-        state = a["q"][episodes, a["frame_rows"][episodes, frames]]
-        words = self.words[episodes[:, None], np.arange(k)[None], phrases]
-        return SceneBatch(
-            images=torch.from_numpy(a["images"][episodes, frames]),
-            words=torch.from_numpy(words.reshape(len(episodes) * k, -1)),
-            state=torch.from_numpy(np.repeat(state, k, axis=0)).float(),
-            place=torch.from_numpy(a["cubes"][episodes].reshape(-1, 3)).float(),
-            patch=torch.from_numpy(self._patch[episodes].reshape(-1)),
-        )
-
-    def draw(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        """Draw `size` pictures, each asked for all its cubes; the light flickers a little."""
-        episodes, frames = rng.integers(self._data.episodes, size=size), rng.integers(self._data.frames, size=size)
-        batch = self.at(episodes, frames, rng.integers(len(FOUNDATION_REACH.train), size=(size, self._data.cubes)))
-        gain = torch.from_numpy(rng.uniform(0.85, 1.15, (size, 1, 1, 1, 3)).astype(np.float32))
-        images = (batch.images.float() * gain).clamp(0.0, 255.0)
-        return SceneBatch(images, batch.words, batch.state, batch.place, batch.patch)
+    Raises InputError when it has not the columns of `so-arm collect`, or pictures cannot be decoded or kept.
+    """
+    missing = [name for name in (*SCENE, *EXPERT) if name not in dataset.extras]
+    if missing:
+        raise InputError(f"{dataset.folder}: got columns {dataset.extras}, expected {missing} too, as so-arm collects")
+    rows = [dataset.picture_rows(episode) for episode in range(len(dataset))]
+    frames = np.concatenate([dataset.rows(e).start + of for e, of in enumerate(rows)])
+    path = dataset.folder / f"pictures_{size[1]}x{size[0]}.npy"
+    shape = (len(frames), len(dataset.cameras), *size, 3)
+    if not _kept(path, shape):
+        _decode(dataset, rows, size, path, shape)
+    return Source(task, dataset, frames, np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-@dataclass(frozen=True)
-class ActionBatch:
-    """context: (B, N, d) tokens; state: (B, n) rad; positions: (B, H, n) rad, row 0 at the observation."""
-
-    context: Tensor
-    state: Tensor
-    positions: Tensor
-
-
-class ActionBatches:
-    """Draws batches for System 1: a state, a context made some rows before, and what the expert would do."""
-
-    def __init__(self, data: Demonstrations, context: Tensor, horizon: int, prefix: int) -> None:
-        """context: (E, F, K, N, d), System 2's tokens for every picture and cube."""
-        self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
-
-    def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
-        """Draw `size` pairs; in one of six the arm has just been stopped where it is.
-
-        In half of the others the committed motion is not the expert's: moved a little, faster, slower or sideways.
-        That is what a policy meets that follows its own chunks, and the law says how to get back from there.
-        """
-        a, p = self._data.arrays, self._prefix
-        episode = rng.integers(self._data.episodes, size=size)
-        row = rng.integers(self._data.rows - p, size=size)
-        cube = rng.integers(self._data.cubes, size=size)
-        seen = (a["frame_rows"][episode] <= row[:, None]).sum(1)
-        frame = rng.integers(seen)  # any picture taken until now: contexts of all ages
-        state = a["q"][episode, row] + rng.normal(0.0, 0.005, (size, a["q"].shape[-1]))
-        given = np.stack([a["reference"][episode, row + i] for i in range(p)], axis=1)
-        velocity = a["velocity"][episode, row + p - 1]
-        self._disturb(given, velocity, rng)
-        stopped = rng.random(size) < 1 / 6
-        given[stopped], velocity[stopped] = state[stopped, None], 0.0
-        plan = Plan.one(a["hover"][episode, cube], a["touch"][episode, cube])
-        rest = rollout(given[:, -1], velocity, 0, plan, self._horizon - p, ROW_TICKS)
-        return ActionBatch(
-            context=self._context[episode, frame, cube].float(),
-            state=torch.from_numpy(state).float(),
-            positions=torch.from_numpy(np.concatenate([given, rest], axis=1)).float(),
-        )
-
-    def _disturb(self, given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
-        """Change half of the committed motions (B, P, n) and the velocities at their ends (B, n), in place."""
-        size, p, joints = given.shape
-        chosen = rng.random((size, 1)) < 0.5
-        extra = chosen * rng.normal(0.0, 0.25, (size, joints)) * rng.random((size, 1))
-        before_end_s = (np.arange(p) - (p - 1)) * ROW_TICKS / CONTROL_HZ
-        given += extra[:, None] * before_end_s[None, :, None]
-        given += (chosen * rng.normal(0.0, 0.015, (size, joints)))[:, None]
-        velocity += extra
-
-
-def instruction_words(data: Demonstrations, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
-    """Return the tokens of every phrase for every cube, (E, K, phrases, L)."""
-    colors = data.arrays["colors"]
-    phrases = FOUNDATION_REACH.train
-    said = {str(c): [p.format(object=f"{c} cube") for p in phrases] for c in np.unique(colors)}
-    table = {color: np.stack([tokenizer.encode(text) for text in texts]) for color, texts in said.items()}
-    return np.stack([np.stack([table[str(c)] for c in row]) for row in colors])
-
-
-def _read_shard(path: Path) -> Arrays:
+def _kept(path: Path, shape: tuple[int, ...]) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in FIELDS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: got {error}, expected a shard with {list(FIELDS)}") from error
+        return path.exists() and np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: got {error}, expected decoded pictures; remove it to decode again") from error
+
+
+def _decode(dataset: Dataset, rows: list[Ints], size: tuple[int, int], path: Path, shape: tuple[int, ...]) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        kept = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        done = 0
+        for episode, of in enumerate(tqdm(rows, desc="pictures", unit="episode", mininterval=10.0)):
+            kept[done : done + len(of)] = dataset.all_pictures(episode, of, size)
+            done += len(of)
+        kept.flush()
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: got {error}, expected room for decoded pictures") from error
+
+
+def newest_frames(data: Demonstrations) -> Ints:
+    """Return the number of the newest frame at or before each row, (N,); a frame of its own episode."""
+    return np.searchsorted(data.frames, np.arange(len(data.q)), side="right") - 1

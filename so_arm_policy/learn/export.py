@@ -41,8 +41,8 @@ class System2Graph(nn.Module):
         """images (C, H, W, 3) uint8, tokens (L,), state (n,) to keys_values, grounding (3,), attention (C, h, w)."""
         features = self.encoder(images.unsqueeze(0), tokens.unsqueeze(0), state.unsqueeze(0))
         rows, columns = self.encoder.config.grid
-        attention = features.pointer.softmax(-1).reshape(self.encoder.config.cameras, rows, columns)
-        return self.expert.project(features.tokens).squeeze(0), features.grounding.squeeze(0), attention
+        attention = features.pointers[:, 0].softmax(-1).reshape(self.encoder.config.cameras, rows, columns)
+        return self.expert.project(features.tokens).squeeze(0), features.source.squeeze(0), attention
 
 
 class System1Graph(nn.Module):
@@ -161,7 +161,8 @@ def _clear(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
 class Recipe:
     """What the manifest says about a training."""
 
-    task: str
+    name: str
+    tasks: tuple[str, ...]
     corpus: Sequence[str]
     dt_s: float
     training: dict[str, Any]
@@ -211,9 +212,9 @@ def _manifest(
         "system1_parameters": _parameters(expert) - _parameters(expert.context),
     }
     return Manifest(
-        id=f"{recipe.task}-{expert.family}-{digest}",
+        id=f"{recipe.name}-{expert.family}-{digest}",
         family=expert.family,
-        tasks=(recipe.task,),
+        tasks=recipe.tasks,
         robot=robot.name,
         joints=robot.joint_names,
         units="rad",

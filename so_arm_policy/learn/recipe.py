@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.learn.asking import Words
+from so_arm_policy.learn.batches import ActionBatches, SceneBatches
 from so_arm_policy.learn.closed_loop import ClosedLoop
 from so_arm_policy.learn.collect import ROW_TICKS
-from so_arm_policy.learn.demonstrations import ActionBatches, Demonstrations
+from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.expert import ActionExpert
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
@@ -30,12 +33,10 @@ from so_arm_policy.learn.loop import Effort, Watch
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
-    Split,
     TrainConfig,
     check_action,
     check_scene,
     context_tokens,
-    scene_batches,
     train_action,
     train_scene,
 )
@@ -53,7 +54,8 @@ class Training:
     watch_episodes: tries in each closed-loop evaluation.
     """
 
-    task: Task
+    tasks: tuple[Task, ...]
+    name: str
     robot: RobotConfig
     config: TrainConfig
     run: Path
@@ -64,28 +66,41 @@ class Training:
 
     def bundle(self, data: Demonstrations, out: Path) -> Manifest:
         """Train both systems on `data` and export them to `out`; the best of the closed-loop evaluations, if any."""
-        family = next(name for name, (kind, _) in FAMILIES.items() if type(self.config.expert) is kind)
-        (self.run / family).mkdir(parents=True, exist_ok=True)
+        folder = self.run / self.family
+        folder.mkdir(parents=True, exist_ok=True)
         if not (self.run / "tokenizer.json").exists():
-            train_tokenizer(self.task.corpus(), self.run / "tokenizer.json")
-        words = words_of(self.task.corpus())
-        tokenizer = Tokenizer(self.run / "tokenizer.json", words, self.config.encoder.max_tokens)
-        encoder_config = dataclasses.replace(self.config.encoder, vocabulary=tokenizer.vocabulary)
-        config = dataclasses.replace(self.config, encoder=encoder_config)
-        split = Split.of(data)
-        seen, unseen = (scene_batches(config, part, self.robot, tokenizer) for part in (split.training, split.held_out))
-
-        encoder, effort = train_scene(config, seen, self.run)
-        self._note("scene", check_scene(encoder, unseen), effort, config.scene_batch)
-        context = cached(self.run / "context.npy", lambda: context_tokens(encoder, split.training, seen))
-        loop = ClosedLoop(self.task.name, self.run / family / "best", self.jobs, self.watch_episodes)
+            train_tokenizer(self._corpus(), self.run / "tokenizer.json")
+        words = Words(Tokenizer(self.run / "tokenizer.json", words_of(self._corpus()), self.config.encoder.max_tokens))
+        config = dataclasses.replace(
+            self.config,
+            encoder=dataclasses.replace(self.config.encoder, vocabulary=words.tokenizer.vocabulary),
+        )
+        unseen = data.held_out()
+        encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run)
+        self._note("scene", check_scene(encoder, self._scenes(data, unseen, words)), effort, config.scene_batch)
+        context = cached(self.run / "context.npy", lambda: context_tokens(encoder, data, words))
+        sizes = config.expert.horizon, config.expert.prefix
+        loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
         watch = self._watch(encoder, loop) if config.action.watch_every else None
-        expert, effort = train_action(config, split.training, context, self.run / family, watch)
-        unseen_context = context_tokens(encoder, split.held_out, unseen)
-        check = ActionBatches(split.held_out, unseen_context, config.expert.horizon, config.expert.prefix)
-        self._note("action", check_action(expert, check), effort, config.action_batch)
+        training = ActionBatches(data, ~unseen, context, *sizes)
+        expert, effort = train_action(config, data, training, folder, watch)
+        self._note(
+            "action", check_action(expert, ActionBatches(data, unseen, context, *sizes)), effort, config.action_batch
+        )
         manifest = self._export(encoder, expert, out)
         return loop.keep_best(out) if watch else manifest
+
+    @property
+    def family(self) -> str:
+        """Name of the family that is trained."""
+        return next(name for name, (kind, _) in FAMILIES.items() if type(self.config.expert) is kind)
+
+    def _corpus(self) -> list[str]:
+        return [text for task in self.tasks for text in task.corpus()]
+
+    def _scenes(self, data: Demonstrations, episodes: npt.NDArray[np.bool_], words: Words) -> SceneBatches:
+        frames = np.flatnonzero(episodes[data.episode[data.frames]])
+        return SceneBatches(data, frames, words, self.config.encoder.grid)
 
     def _note(self, name: str, figures: dict[str, float], effort: Effort, batch: int) -> None:
         """Add the figures of one system to the summary."""
@@ -101,9 +116,9 @@ class Training:
         def watch(step: int, module: nn.Module) -> dict[str, float]:
             assert isinstance(module, ActionObjective)
             self._export(encoder, module.expert, loop.candidate, {"watched_at_step": step})
-            rate = loop.judge()
-            log.info("after %d steps: %.0f %% of %d episodes", step, 100 * rate, loop.episodes)
-            return {"success": rate}
+            rates = loop.judge()
+            log.info("after %d steps, success in %d episodes each: %s", step, loop.episodes, rates)
+            return {f"success/{task}": rate for task, rate in rates.items()}
 
         return watch
 
@@ -111,8 +126,9 @@ class Training:
         self, encoder: SceneEncoder, expert: ActionExpert, out: Path, more: dict[str, Any] | None = None
     ) -> Manifest:
         recipe = Recipe(
-            task=self.task.name,
-            corpus=self.task.corpus(),
+            name=self.name,
+            tasks=tuple(task.name for task in self.tasks),
+            corpus=self._corpus(),
             dt_s=ROW_TICKS / CONTROL_HZ,
             training={**self.origin, "commit": _commit(), **self.summary, **(more or {})},
         )

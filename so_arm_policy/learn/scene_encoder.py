@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
 
+FOUND = 3  # tokens that say what was found: object, place, progress
+PROGRESS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneEncoderConfig:
@@ -19,11 +22,11 @@ class SceneEncoderConfig:
     cameras: int = 2
     joints: int = 6
     vocabulary: int = 512
-    max_tokens: int = 12
+    max_tokens: int = 18
     width: int = 128
     heads: int = 4
     vision_layers: int = 3
-    fusion_layers: int = 2
+    fusion_layers: int = 3
     readouts: int = 8
 
     def __post_init__(self) -> None:
@@ -42,17 +45,26 @@ class SceneEncoderConfig:
 
     @property
     def context_tokens(self) -> int:
-        """Tokens of a context: read-outs, instruction, state, and the place that was pointed at."""
-        return self.readouts + self.max_tokens + 2
+        """Tokens of a context: read-outs, instruction, state, and what was found: object, place, progress."""
+        return self.readouts + self.max_tokens + 1 + FOUND
 
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """tokens: (B, N, d); grounding: (B, 3) m, arm's base frame; pointer: (B, cameras * rows * columns) logits."""
+    """What System 2 makes of pictures and words; B rows.
+
+    tokens: (B, N, d), the context. source, place: (B, 3) m, arm's base frame: where the object is and where it should
+    go. roll: (B, 2) cosine and sine of the roll that the wrist takes it with. progress: (B, 3) logits of the step under
+    way: the first, the second, none any more. pointers: (B, 2, cameras * rows * columns) logits of the patches that
+    show object and place.
+    """
 
     tokens: Tensor
-    grounding: Tensor
-    pointer: Tensor
+    source: Tensor
+    place: Tensor
+    roll: Tensor
+    progress: Tensor
+    pointers: Tensor
 
 
 class SceneEncoder(nn.Module):
@@ -80,9 +92,13 @@ class SceneEncoder(nn.Module):
         self.keys_values = nn.ModuleList([KeysValues(d, d, config.heads) for _ in range(config.fusion_layers)])
         self.fusion = nn.ModuleList([DecoderBlock(d, config.heads) for _ in range(config.fusion_layers)])
         self.norm, self.norm_vision = nn.RMSNorm(d), nn.RMSNorm(d)
-        self.point_query, self.point_key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
-        self.locate = nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, 3))
-        self.pointed = nn.Linear(d + 3, d)
+        self.point_query = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(2)])
+        self.point_key = nn.Linear(d, d, bias=False)
+        self.locate = nn.ModuleList(
+            [nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, outputs)) for outputs in (5, 3)]
+        )
+        self.found = nn.ModuleList([nn.Linear(d + outputs, d) for outputs in (5, 3)])
+        self.progress, self.progress_in = nn.Linear(d, PROGRESS), nn.Linear(PROGRESS, d)
         self.register_buffer("center", torch.tensor([0.2, 0.0, 0.015]))
         self.register_buffer("scale", torch.tensor([0.05, 0.1, 0.05]))
 
@@ -108,12 +124,26 @@ class SceneEncoder(nn.Module):
         return self._ground(self.norm(x), patches, asked)
 
     def _ground(self, x: Tensor, patches: Tensor, asked: int) -> SceneFeatures:
-        keys = _repeated(self.point_key(patches), asked)
-        pointer = (self.point_query(x[:, :1]) @ keys.transpose(1, 2)).squeeze(1) / self.config.width**0.5
-        pointed = (pointer.softmax(-1).unsqueeze(1) @ _repeated(patches, asked)).squeeze(1)
-        offset = self.locate(torch.cat([pointed, x[:, 0]], dim=-1))
-        token = self.pointed(torch.cat([pointed, offset], dim=-1)).unsqueeze(1)
-        return SceneFeatures(torch.cat([x, token], dim=1), self.center + self.scale * offset, pointer)
+        """Point at object and place: read-out 0 and 1 say at which patches, and from there and these, where exactly."""
+        keys, seen = _repeated(self.point_key(patches), asked), _repeated(patches, asked)
+        pointers, offsets, tokens = [], [], []
+        for i, (query, locate, found) in enumerate(zip(self.point_query, self.locate, self.found, strict=True)):
+            pointer = (query(x[:, i : i + 1]) @ keys.transpose(1, 2)).squeeze(1) / self.config.width**0.5
+            pointed = (pointer.softmax(-1).unsqueeze(1) @ seen).squeeze(1)
+            offset = locate(torch.cat([pointed, x[:, i]], dim=-1))
+            pointers.append(pointer)
+            offsets.append(offset)
+            tokens.append(found(torch.cat([pointed, offset], dim=-1)))
+        progress = self.progress(x[:, 2])
+        tokens.append(self.progress_in(progress.softmax(-1)))
+        return SceneFeatures(
+            tokens=torch.cat([x, torch.stack(tokens, dim=1)], dim=1),
+            source=self.center + self.scale * offsets[0][:, :3],
+            place=self.center + self.scale * offsets[1],
+            roll=offsets[0][:, 3:],
+            progress=progress,
+            pointers=torch.stack(pointers, dim=1),
+        )
 
     def forward(self, images: Tensor, words: Tensor, state: Tensor) -> SceneFeatures:
         """images: (B, cameras, H, W, 3) uint8; words: (B, L) int64; state: (B, n) rad."""

@@ -8,20 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
-from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.demonstrations import ActionBatch, ActionBatches, Demonstrations, SceneBatch, SceneBatches
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.learn.asking import Words
+from so_arm_policy.learn.batches import ActionBatch, ActionBatches, SceneBatch, SceneBatches
+from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.families import make_expert
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, fit
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
-from so_arm_policy.policy.tokenizer import Tokenizer
 
 M = TypeVar("M", bound=nn.Module)
-HELD_OUT = 100  # episodes never trained on, for the figures of the log; of a small set a tenth
 STATISTICS = 4096  # chunks that normalisation is taken from
+WEIGHTS = {
+    "source": 1.0,
+    "place": 0.5,
+    "pointing": 0.1,
+    "roll": 0.2,
+    "progress": 0.2,
+}  # of the parts of System 2's loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +52,6 @@ class TrainConfig:
             )
 
 
-@dataclass(frozen=True)
-class Split:
-    """Demonstrations to train on and those held out."""
-
-    training: Demonstrations
-    held_out: Demonstrations
-
-    @classmethod
-    def of(cls, data: Demonstrations) -> "Split":
-        """Hold out the last episodes. Raises InputError when there are too few."""
-        if data.episodes < 10:
-            raise InputError(f"demonstrations: got {data.episodes} episodes, expected at least 10")
-        return cls(*data.split(min(HELD_OUT, data.episodes // 10)))
-
-
 class SceneObjective(nn.Module):
     """What System 2 is trained to: point at the object that each instruction means, and say where it is."""
 
@@ -70,8 +62,9 @@ class SceneObjective(nn.Module):
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and the median distance in the table plane in mm."""
-        place, pointing, error = scene_losses(self.encoder, batch)
-        return place + 0.1 * pointing, {"mm": error.detach().median() * 1e3, "pointing": pointing.detach()}
+        losses = scene_losses(self.encoder, batch)
+        figures = {name: value.detach().mean() for name, value in losses.parts.items()}
+        return losses.total, {"mm": losses.source_m.detach().median() * 1e3, **figures}
 
 
 class ActionObjective(nn.Module):
@@ -100,44 +93,79 @@ def train_scene(config: TrainConfig, batches: SceneBatches, run: Path) -> tuple[
     return frozen(fitted.module.encoder), fitted.effort
 
 
-def scene_losses(encoder: SceneEncoder, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss of the place, of the pointer, and the distances in the table plane (B * K,) m."""
-    features = encoder(batch.images, batch.words, batch.state)
-    place = functional.smooth_l1_loss(features.grounding / encoder.scale, batch.place / encoder.scale, beta=0.1)
-    pointing = functional.cross_entropy(features.pointer, batch.patch)
-    return place, pointing, (features.grounding - batch.place)[:, :2].norm(dim=-1)
+@dataclass(frozen=True)
+class SceneLosses:
+    """total: what training lowers; parts: of what; source_m, place_m: (B * A,) distances in the table plane, m."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    source_m: Tensor
+    place_m: Tensor
+    right_step: Tensor
+
+
+def scene_losses(encoder: SceneEncoder, batch: SceneBatch) -> SceneLosses:
+    """Compare what the encoder says of a batch with the truth."""
+    said = encoder(batch.images, batch.words, batch.state)
+    counts = batch.roll[:, 2]
+    roll = ((said.roll - batch.roll[:, :2]).square().sum(-1) * counts).sum() / counts.sum().clamp(min=1.0)
+    parts = {
+        "source": _apart(encoder, said.source, batch.source),
+        "place": _apart(encoder, said.place, batch.place),
+        "pointing": functional.cross_entropy(said.pointers.flatten(0, 1), batch.patches.flatten()),
+        "roll": roll,
+        "progress": functional.cross_entropy(said.progress, batch.progress),
+    }
+    return SceneLosses(
+        total=sum((WEIGHTS[name] * part for name, part in parts.items()), torch.zeros(())),
+        parts=parts,
+        source_m=(said.source - batch.source)[:, :2].norm(dim=-1),
+        place_m=(said.place - batch.place)[:, :2].norm(dim=-1),
+        right_step=(said.progress.argmax(-1) == batch.progress).float(),
+    )
+
+
+def _apart(encoder: SceneEncoder, got: Tensor, expected: Tensor) -> Tensor:
+    return functional.smooth_l1_loss(got / encoder.scale, expected / encoder.scale, beta=0.1)
 
 
 @torch.no_grad()
-def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 500) -> dict[str, float]:
-    """Return the error of the place on held-out scenes, mm."""
+def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 600) -> dict[str, float]:
+    """Return the errors on held-out scenes: places in mm, and the share of right steps."""
     rng = np.random.default_rng(1)
-    errors = torch.cat([scene_losses(encoder, batches.draw(rng, 50))[2] for _ in range(pictures // 50)]) * 1e3
-    names = {"median_mm": 0.5, "p90_mm": 0.9, "p99_mm": 0.99}
-    return {name: round(float(errors.quantile(q)), 2) for name, q in names.items()}
+    checked = [scene_losses(encoder, batches.draw(rng, 50)) for _ in range(pictures // 50)]
+    figures: dict[str, float] = {}
+    for name in ("source", "place"):
+        errors = torch.cat([getattr(losses, f"{name}_m") for losses in checked]) * 1e3
+        quantiles = {"median": 0.5, "p90": 0.9, "p99": 0.99}
+        figures |= {f"{name}_{key}_mm": round(float(errors.quantile(q)), 2) for key, q in quantiles.items()}
+    figures["right_step"] = round(float(torch.cat([losses.right_step for losses in checked]).mean()), 4)
+    return figures
 
 
 @torch.no_grad()
-def context_tokens(encoder: SceneEncoder, data: Demonstrations, batches: SceneBatches) -> Tensor:
-    """Return System 2's tokens for every picture and cube, (E, F, K, N, d) float16; the phrase is random."""
-    rng = np.random.default_rng(2)
+def context_tokens(encoder: SceneEncoder, data: Demonstrations, words: Words, batch: int = 64) -> Tensor:
+    """Return System 2's tokens for every frame, asked its episode's own instruction: (F, N, d) float16."""
     out = []
-    frames = np.arange(data.frames)
-    for episode in range(data.episodes):
-        phrases = rng.integers(batches.words.shape[2], size=(data.frames, data.cubes))
-        batch = batches.at(np.full_like(frames, episode), frames, phrases)
-        tokens = encoder(batch.images, batch.words, batch.state).tokens
-        out.append(tokens.reshape(data.frames, data.cubes, *tokens.shape[1:]).half())
-    return torch.stack(out)
+    episode = data.episode[data.frames]
+    for first in tqdm(range(0, len(data.frames), batch), desc="contexts", unit="batch", mininterval=10.0):
+        frames = np.arange(first, min(first + batch, len(data.frames)))
+        told = np.stack([words.text(data.instructions[e]) for e in episode[frames]])
+        images, state = torch.from_numpy(data.pictures(frames)), torch.from_numpy(data.q[data.frames[frames]])
+        out.append(encoder(images, torch.from_numpy(told), state).tokens.half())
+    return torch.cat(out)
 
 
 def train_action(
-    config: TrainConfig, data: Demonstrations, context: Tensor, run: Path, watch: Watch | None = None
+    config: TrainConfig,
+    data: Demonstrations,
+    source: ActionBatches,
+    run: Path,
+    watch: Watch | None = None,
 ) -> tuple[ActionExpert, Effort]:
     """Train System 1 on contexts of all ages and states on and off the expert's way; checkpoint `run`/action.pt."""
     torch.manual_seed(config.seed + 1)
     expert = make_expert(config.expert)
-    source = ActionBatches(data, context, config.expert.horizon, config.expert.prefix)
     sample = source.draw(np.random.default_rng([config.seed, 3]), STATISTICS)
     expert.fit_statistics(*data.normalisation(), sample.positions)
 
@@ -160,11 +188,6 @@ def check_action(expert: ActionExpert, batches: ActionBatches) -> dict[str, floa
     error = (chunk - batch.positions).abs() * 1e3
     last = error[:, -1].max(-1).values
     return {"mean_mrad": round(float(error.mean()), 2), "last_row_p90_mrad": round(float(last.quantile(0.9)), 2)}
-
-
-def scene_batches(config: TrainConfig, data: Demonstrations, robot: RobotConfig, tokenizer: Tokenizer) -> SceneBatches:
-    """Return what draws batches for System 2 from `data`."""
-    return SceneBatches(data, tokenizer, robot.camera("overhead"), config.encoder.grid)
 
 
 def frozen(module: M) -> M:

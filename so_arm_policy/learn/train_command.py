@@ -5,24 +5,28 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.overrides import overridden
-from so_arm_policy.learn.collect import CollectConfig, collect, shard_path
-from so_arm_policy.learn.demonstrations import Demonstrations
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.learn.collect import EPISODES, CollectConfig, collect, training_task
+from so_arm_policy.learn.dataset_reader import read_dataset
+from so_arm_policy.learn.demonstrations import Demonstrations, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.robot.description import load_robot
-from so_arm_policy.sim.tasks import make_task
+from so_arm_policy.sim.tasks import TASKS
+from so_arm_policy.sim.tasks.task import Task
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     default = TrainConfig()
-    parser.add_argument("task", help="what to learn: reach")
+    parser.add_argument("tasks", help=f"what to learn, with commas: some of {', '.join(TASKS)}")
     parser.add_argument("--family", default="flow", help=f"kind of policy: {', '.join(FAMILIES)}")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
-    parser.add_argument("--episodes", type=int, default=CollectConfig().episodes, help="demonstrations to use")
-    parser.add_argument("--data", type=Path, help="their folder (default data/TASK); what is missing is collected")
+    parser.add_argument("--episodes", type=int, help="demonstrations of each task (default: as many as each needs)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of their datasets, one for each task")
     parser.add_argument("--scene-steps", type=int, default=default.scene.steps, help="batches for System 2")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
     parser.add_argument(
@@ -31,33 +35,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch-episodes", type=int, default=20, help="tries in each of them (default %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. expert.width=256")
     parser.add_argument("--jobs", type=int, default=2, help="processes that collect and evaluate (default %(default)s)")
-    parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/TASK_SEED)")
-    parser.add_argument("--out", type=Path, help="the bundle (default out/bundles/TASK_FAMILY)")
+    parser.add_argument("--name", help="of the bundle (default: the task, or the robot where there are more)")
+    parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/NAME_SEED)")
+    parser.add_argument("--out", type=Path, help="the bundle (default out/bundles/NAME_FAMILY)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Collect what is missing, train, export."""
     config = config_of(args)
-    task = make_task(args.task)
+    tasks = tasks_of(args.tasks)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    collecting = CollectConfig(episodes=args.episodes)
-    folder = args.data or Path("data") / task.name
-    collect(collecting, folder, args.jobs)
-    shards = [shard_path(folder, i) for i in range(collecting.episodes // collecting.shard)]
+    robot = load_robot(tasks[0].robot)
+    name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
+    collecting = [CollectConfig(task=t.name, episodes=args.episodes or EPISODES[t.name]) for t in tasks]
     training = Training(
-        task=task,
-        robot=load_robot(collecting.robot),
+        name=name,
+        tasks=tasks,
+        robot=robot,
         config=config,
-        run=args.run or Path("runs") / f"{task.name}_{args.seed}",
-        origin={"command": command_of(args), "episodes": args.episodes, "first_seed": collecting.first_seed},
+        run=args.run or Path("runs") / f"{name}_{args.seed}",
+        origin={"command": command_of(args), "episodes": {c.task: c.episodes for c in collecting}},
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
     )
-    out = args.out or Path("out") / "bundles" / f"{task.name}_{args.family}"
-    manifest = training.bundle(Demonstrations.load(shards), out)
-    print(f"{manifest.id} in {out}")
+    data = demonstrations(collecting, args.data, robot, config, args.jobs)
+    manifest = training.bundle(data, args.out or Path("out") / "bundles" / f"{name}_{args.family}")
+    print(f"{manifest.id} in {args.out or Path('out') / 'bundles' / f'{name}_{args.family}'}")
     return 0
+
+
+def tasks_of(text: str) -> tuple[Task, ...]:
+    """Return the tasks named in `text`, with commas. Raises ConfigError for unknown ones and those of two robots."""
+    tasks = tuple(training_task(name.strip()) for name in text.split(","))
+    if len({task.robot for task in tasks}) > 1 or len({task.name for task in tasks}) < len(tasks):
+        raise ConfigError(f"tasks: got {text!r}, expected different ones, all for one robot")
+    return tasks
+
+
+def demonstrations(
+    collecting: list[CollectConfig], folder: Path, robot: RobotConfig, config: TrainConfig, jobs: int
+) -> Demonstrations:
+    """Collect what `folder` lacks and open it."""
+    sources = []
+    for each in collecting:
+        collect(each, folder / each.task, jobs)
+        dataset = read_dataset(folder / each.task, robot)
+        size = config.encoder.image_height, config.encoder.image_width
+        sources.append(open_source(training_task(each.task), dataset, size))
+    return Demonstrations(sources)
 
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
@@ -80,8 +106,10 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
 
 def command_of(args: argparse.Namespace) -> str:
     """Return the command line that makes the same bundle again."""
-    changes = "".join(f" --set {change}" for change in args.set)
+    given = {"--episodes": args.episodes, "--name": args.name}
+    more = "".join(f" {flag} {value}" for flag, value in given.items() if value is not None)
+    more += "".join(f" --set {change}" for change in args.set)
     return (
-        f"so-arm train {args.task} --family {args.family} --seed {args.seed} --episodes {args.episodes}"
-        f" --scene-steps {args.scene_steps} --steps {args.steps} --watch-every {args.watch_every}{changes}"
+        f"so-arm train {args.tasks} --family {args.family} --seed {args.seed} --scene-steps {args.scene_steps}"
+        f" --steps {args.steps} --watch-every {args.watch_every}{more}"
     )

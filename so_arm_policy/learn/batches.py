@@ -1,0 +1,141 @@
+"""The batches that both systems are trained on, drawn from demonstrations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.learn.asking import Words, answer, draw_question
+from so_arm_policy.learn.collect import ROW_TICKS
+from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.sim.law import Plan, rollout
+
+MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
+OLDER = 0.3  # of the contexts are not the newest
+STOPPED = 1 / 6  # of the states begin anew at rest, as after a hold
+DISTURBED = 0.5  # of the committed motions are not the expert's
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """B pictures, each asked A things. images: (B, cameras, H, W, 3); the rest has B * A rows.
+
+    words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (2,)
+    numbers of the overhead picture's patches that show them; roll: cosine, sine, and 1 where they count; progress: ().
+    """
+
+    images: Tensor
+    words: Tensor
+    state: Tensor
+    source: Tensor
+    place: Tensor
+    patches: Tensor
+    roll: Tensor
+    progress: Tensor
+
+
+class SceneBatches:
+    """Draws batches for System 2."""
+
+    def __init__(self, data: Demonstrations, frames: Ints, words: Words, grid: tuple[int, int], asked: int = 3) -> None:
+        """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A."""
+        self._data, self._frames, self._words, self._asked = data, frames, words, asked
+        pixel = data.scene["scene.pixels"]
+        cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
+        self._patches: Ints = cell[..., 1] * grid[1] + cell[..., 0]
+
+    def draw(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        """Draw `size` pictures; the light flickers a little."""
+        frames = np.sort(rng.choice(self._frames, size))
+        gain = rng.uniform(0.85, 1.15, (size, 1, 1, 1, 3)).astype(np.float32)
+        images = np.clip(self._data.pictures(frames) * gain, 0.0, 255.0)
+        rows = [self._ask(int(frame), rng) for frame in frames for _ in range(self._asked)]
+        state = np.repeat(self._data.q[self._data.frames[frames]], self._asked, axis=0)
+        columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
+        words, source, place, patches, roll, progress = columns
+        return SceneBatch(
+            torch.from_numpy(images), words, torch.from_numpy(state), source, place, patches, roll, progress
+        )
+
+    def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:
+        scene = {name: column[frame] for name, column in self._data.scene.items()}
+        objects, places = scene["scene.objects"], scene["scene.places"]
+        question = draw_question(rng, self._data.tasks, len(objects))
+        said = answer(question, scene["scene.rests_in"])
+        at = said.object if said.place is None else len(objects) + said.place
+        return (
+            self._words.of(question, scene["scene.names"]),
+            objects[said.object],
+            objects[said.object] if said.place is None else places[said.place],
+            self._patches[frame, [said.object, at]],
+            scene["scene.roll"][said.object],
+            np.array(said.progress),
+        )
+
+
+@dataclass(frozen=True)
+class ActionBatch:
+    """context: (B, N, d) tokens; state: (B, n) rad; positions: (B, H, n) rad, row 0 at the observation."""
+
+    context: Tensor
+    state: Tensor
+    positions: Tensor
+
+
+class ActionBatches:
+    """Draws batches for System 1: a state, a context made some rows before, and what the expert would do."""
+
+    def __init__(
+        self, data: Demonstrations, episodes: npt.NDArray[np.bool_], context: Tensor, horizon: int, prefix: int
+    ) -> None:
+        """episodes: (E,) which to draw from; context: (F, N, d), System 2's tokens for every frame."""
+        self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
+        before_end = np.arange(len(data.q)) <= data.ends[data.episode] - prefix
+        self._rows = np.flatnonzero(before_end & episodes[data.episode])
+        self._newest = newest_frames(data)
+
+    def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
+        """Draw `size` pairs; in one of six the arm has just been stopped where it is.
+
+        In half of the others the committed motion is not the expert's: moved a little, faster, slower or sideways.
+        That is what a policy meets that follows its own chunks, and the law says how to get back from there.
+        """
+        data, p = self._data, self._prefix
+        row = rng.choice(self._rows, size)
+        state = data.q[row] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
+        given = np.stack([data.action[row + i] for i in range(p)], axis=1).astype(np.float64)
+        last = row + p - 1
+        velocity = data.expert["expert.velocity"][last].astype(np.float64)
+        _disturb(given, velocity, rng)
+        stopped = rng.random(size) < STOPPED
+        given[stopped], velocity[stopped] = state[stopped, None], 0.0
+        plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
+        stage = data.expert["expert.stage"][last]
+        rest = rollout(given[:, -1], velocity, stage, plan, self._horizon - p, ROW_TICKS)
+        return ActionBatch(
+            context=self._context[torch.from_numpy(self._frames(row, rng))].float(),
+            state=torch.from_numpy(state).float(),
+            positions=torch.from_numpy(np.concatenate([given, rest], axis=1)).float(),
+        )
+
+    def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:
+        """Return the frame that the context of each row is made from: mostly the newest, sometimes an older one."""
+        data, newest = self._data, self._newest[row]
+        oldest = np.searchsorted(data.frames, np.maximum(row - MOST_AGE_ROWS, data.starts[data.episode[row]]))
+        older = newest - np.floor(rng.random(len(row)) * (np.maximum(newest - oldest, 0) + 1)).astype(np.int64)
+        return np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
+
+
+def _disturb(given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
+    """Change half of the committed motions (B, P, n) and the velocities at their ends (B, n), in place."""
+    size, p, joints = given.shape
+    chosen = rng.random((size, 1)) < DISTURBED
+    extra = chosen * rng.normal(0.0, 0.25, (size, joints)) * rng.random((size, 1))
+    before_end_s = (np.arange(p) - (p - 1)) * ROW_TICKS / CONTROL_HZ
+    given += extra[:, None] * before_end_s[None, :, None]
+    given += (chosen * rng.normal(0.0, 0.015, (size, joints)))[:, None]
+    velocity += extra
