@@ -13,6 +13,7 @@ from so_arm_policy.learn.asking import Words, answer, draw_question
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
 from so_arm_policy.sim.law import Plan, rollout
+from so_arm_policy.sim.tasks.task import Task
 
 MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
 OLDER = 0.3  # of the contexts are not the newest
@@ -41,9 +42,22 @@ class SceneBatch:
 class SceneBatches:
     """Draws batches for System 2."""
 
-    def __init__(self, data: Demonstrations, frames: Ints, words: Words, grid: tuple[int, int], asked: int = 3) -> None:
-        """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A."""
+    def __init__(
+        self,
+        data: Demonstrations,
+        frames: Ints,
+        words: Words,
+        grid: tuple[int, int],
+        *,
+        tasks: tuple[Task, ...] = (),
+        asked: int = 3,
+    ) -> None:
+        """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A.
+
+        tasks: those to ask about, by default those demonstrated. Any picture can be asked about any task.
+        """
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
+        self._tasks = tasks or data.tasks
         pixel = data.scene["scene.pixels"]
         cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
         self._patches: Ints = cell[..., 1] * grid[1] + cell[..., 0]
@@ -64,7 +78,7 @@ class SceneBatches:
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:
         scene = {name: column[frame] for name, column in self._data.scene.items()}
         objects, places = scene["scene.objects"], scene["scene.places"]
-        question = draw_question(rng, self._data.tasks, len(objects))
+        question = draw_question(rng, self._tasks, len(objects))
         said = answer(question, scene["scene.rests_in"])
         at = said.object if said.place is None else len(objects) + said.place
         return (

@@ -100,7 +100,7 @@ class Training:
 
     def _scenes(self, data: Demonstrations, episodes: npt.NDArray[np.bool_], words: Words) -> SceneBatches:
         frames = np.flatnonzero(episodes[data.episode[data.frames]])
-        return SceneBatches(data, frames, words, self.config.encoder.grid)
+        return SceneBatches(data, frames, words, self.config.encoder.grid, tasks=self.tasks)
 
     def _note(self, name: str, figures: dict[str, float], effort: Effort, batch: int) -> None:
         """Add the figures of one system to the summary."""
