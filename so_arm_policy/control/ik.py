@@ -15,8 +15,6 @@ ORIENTATION_COST = 0.02
 POSTURE_COST = 1e-4
 STEP_S = 0.1
 LIMIT_MARGIN_RAD = 0.01  # room for whatever follows the pose and overshoots
-# Forward of the gripper (site z) straight down, jaws opening along the base frame's x.
-POINTING_DOWN = mink.SO3(np.array([0.0, 0.0, 1.0, 0.0]))
 
 
 class ArmIk:
@@ -25,7 +23,7 @@ class ArmIk:
     def __init__(self, model: mujoco.MjModel, robot: RobotConfig, prefix: str = "") -> None:
         """Use `model`, a compiled model of the arm alone, for the arm whose joints in `robot` start with `prefix`.
 
-        home: (n,) rad, of the whole robot; gripper: number of the arm's gripper joint in it.
+        home: (n,) rad, of the whole robot; joints, gripper: numbers in it of the arm's joints, and of its gripper.
         """
         self.home = robot.home
         self._index = [i for i, name in enumerate(robot.joint_names) if name.startswith(prefix)]
@@ -41,22 +39,26 @@ class ArmIk:
         self._limits = [mink.ConfigurationLimit(model)]
         self._gripper = names.index("gripper")
         self._pan, self._roll = (self._qpos[names.index(name)] for name in ("shoulder_pan", "wrist_roll"))
+        self._pan_axis = model.body("shoulder").pos[:2].copy()
         self._roll_range = model.joint("wrist_roll").range
         self.gripper = self._index[self._gripper]
+        self.joints = np.array(self._index)
 
     def solve(
         self,
         point: FloatArray,
         start: FloatArray,
         *,
-        yaw: float | None = None,
+        roll: float | None = None,
+        pitch: float = math.pi / 2,
         iterations: int = 60,
         tolerance_m: float = 1e-3,
     ) -> FloatArray:
         """Return q (n,) rad with the fingertip at `point` (3,) m in the arm's base frame, near `start` (n,) rad.
 
-        The gripper points down as far as it can. yaw: direction, rad in the base frame, from the fixed to the moving
-        jaw, for which pan and roll begin anew; by default that of `point`, for which the wrist need not roll.
+        The gripper points down as far as it can. roll: of the wrist, rad, for which pan and roll begin anew: seen from
+        above, the direction from the fixed to the moving jaw less that in which the arm faces; by default such that the
+        former is the direction of `point`. pitch: how far the gripper points below the horizontal, only with a roll.
         The gripper's own joint and other arms keep their values of `start`. Raises InputError where no iteration
         comes within `tolerance_m`.
         """
@@ -65,13 +67,17 @@ class ArmIk:
         qpos = configuration.q.copy()
         qpos[self._qpos] = start[self._index]
         direction = math.atan2(target[1], target[0])
-        facing = direction if yaw is None else yaw
-        if yaw is not None:
+        if roll is not None:
+            direction = self.facing(target)
             qpos[self._pan] = -direction
-            qpos[self._roll] = np.clip(wrapped(yaw - direction), *self._roll_range)
+            qpos[self._roll] = np.clip(roll, *self._roll_range)
         configuration.update(qpos)
         self._posture.set_target(qpos)
-        rotation = mink.SO3.from_z_radians(facing) @ POINTING_DOWN
+        rotation = (
+            mink.SO3.from_z_radians(direction)
+            @ mink.SO3.from_y_radians(math.pi / 2 + pitch)
+            @ mink.SO3.from_z_radians(-(roll or 0.0))
+        )
         self._task.set_target(mink.SE3.from_rotation_and_translation(rotation, target))
         for _ in range(iterations):
             velocity = mink.solve_ik(
@@ -90,6 +96,10 @@ class ArmIk:
         q = np.array(start, dtype=np.float64)
         q[self._index] = np.clip(configuration.q[self._qpos], self._lower, self._upper)
         return q
+
+    def facing(self, point: FloatArray) -> float:
+        """Direction in which the arm faces when its fingertip is at `point` (3,) m, rad, in its base frame."""
+        return math.atan2(point[1] - self._pan_axis[1], point[0] - self._pan_axis[0])
 
     def fingertip(self) -> FloatArray:
         """Fingertip of the present solution in the arm's base frame, (3,) m."""

@@ -1,10 +1,8 @@
 """The expert's way of carrying one object to a place: approach, close, lift, carry, release, leave."""
 
-import math
-
 import numpy as np
 
-from so_arm_policy.control.ik import ArmIk
+from so_arm_policy.control.ik import ArmIk, wrapped
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.goal import Step
 from so_arm_policy.sim.grasp import OPEN_RAD, Grasp, find_grasp
@@ -35,10 +33,10 @@ def way_to_place(ik: ArmIk, simulator: Simulator, step: Step, arm: int = 0) -> P
     lift_z = np.array([*(grasp.point - base)[:2], CARRY_Z_M])
     lift = solve.at(lift_z, grasp.closed, rough=True)
     # Over the place the wrist keeps the roll that it took the object with: nothing turns on the way.
-    above = solve.over(np.array([*target[:2], CARRY_Z_M]), grasp.closed, lift)
-    lowered = solve.over(np.array([*target[:2], low]), grasp.closed, above)
-    grip = _with(down, ik.gripper, grasp.closed)
-    released = _with(lowered, ik.gripper, OPEN_RAD)
+    above = solve.at(np.array([*target[:2], CARRY_Z_M]), grasp.closed, rough=True)
+    lowered = solve.at(np.array([*target[:2], low]), grasp.closed, rough=True)
+    grip = with_joint(down, ik.gripper, grasp.closed)
+    released = with_joint(lowered, ik.gripper, OPEN_RAD)
     return Plan.of(
         [
             (hover, down, 0.012),
@@ -46,7 +44,7 @@ def way_to_place(ik: ArmIk, simulator: Simulator, step: Step, arm: int = 0) -> P
             (grip, lift, 0.12),
             (above, lowered, 0.03),
             (released, released, 0.05),
-            (_with(above, ik.gripper, OPEN_RAD), ik.home, 0.0),
+            (with_joint(above, ik.gripper, OPEN_RAD), ik.home, 0.0),
         ]
     )
 
@@ -71,21 +69,17 @@ class _Solver:
     """Joint poses with the gripper turned as one grasp needs it."""
 
     def __init__(self, ik: ArmIk, grasp: Grasp, base: FloatArray) -> None:
-        self._ik, self._yaw = ik, grasp.yaw
-        self._roll = grasp.yaw - math.atan2(grasp.point[1] - base[1], grasp.point[0] - base[0])
+        self._ik = ik
+        self._roll = wrapped(grasp.yaw - ik.facing(grasp.point - base))
 
     def at(self, point: FloatArray, gripper: float, *, rough: bool = False) -> FloatArray:
-        """Return the pose with the fingertip at `point` in the base frame."""
-        q = self._ik.solve(point, self._ik.home, yaw=self._yaw, tolerance_m=5e-3 if rough else 2e-3)
-        return _with(q, self._ik.gripper, gripper)
-
-    def over(self, point: FloatArray, gripper: float, start: FloatArray) -> FloatArray:
-        """Return the pose with the fingertip at `point`, the wrist rolled as in the grasp."""
-        yaw = self._roll + math.atan2(point[1], point[0])
-        return _with(self._ik.solve(point, start, yaw=yaw, tolerance_m=5e-3), self._ik.gripper, gripper)
+        """Return the pose with the fingertip at `point` in the base frame, and the wrist rolled as in the grasp."""
+        q = self._ik.solve(point, self._ik.home, roll=self._roll, tolerance_m=5e-3 if rough else 2e-3)
+        return with_joint(q, self._ik.gripper, gripper)
 
 
-def _with(q: FloatArray, joint: int, value: float) -> FloatArray:
+def with_joint(q: FloatArray, joint: int, value: float) -> FloatArray:
+    """Return `q` (n,) rad with one joint at `value`."""
     out = np.array(q, dtype=np.float64)
     out[joint] = value
     return out

@@ -28,11 +28,16 @@ MOST_ROLL_RAD = 2.6
 
 @dataclass(frozen=True, eq=False)
 class Grasp:
-    """Where the fingertip goes, (3,) m; direction from the fixed to the moving jaw, rad; closed gripper, rad."""
+    """One way to take an object, in the world frame.
+
+    point: where the fingertip goes, (3,) m; yaw: from the fixed to the moving jaw, rad; closed: command of the closed
+    gripper, rad; half: half of the object's width between the jaws, m.
+    """
 
     point: FloatArray
     yaw: float
     closed: float
+    half: float
 
 
 def gap(angle: float) -> float:
@@ -40,11 +45,12 @@ def gap(angle: float) -> float:
     return GAP_AT_ZERO_M + GAP_PER_RAD_M * angle
 
 
-def find_grasp(simulator: Simulator, number: int, base: FloatArray) -> Grasp:
+def find_grasp(simulator: Simulator, number: int, base: FloatArray, above_m: float | None = None) -> Grasp:
     """Return the grasp of object `number` for an arm with its base at (3,) m, all in the world frame.
 
     The jaws close along a horizontal axis of the object, the one that turns the wrist least and keeps clear of the
-    other objects. Raises InputError where no side is narrow enough.
+    other objects. above_m: how far above the middle they hold it; by default low, so that tall ones do not tip over.
+    Raises InputError where no side is narrow enough.
     """
     center = simulator.object_position(number)
     facing = math.atan2(center[1] - base[1], center[0] - base[0])
@@ -61,9 +67,10 @@ def find_grasp(simulator: Simulator, number: int, base: FloatArray) -> Grasp:
     _, yaw, half = best
     along = np.array([math.cos(yaw), math.sin(yaw), 0.0])
     point = center + along * (TIP_FROM_FIXED_JAW_M - gap(OPEN_RAD) / 2)
-    point[2] = np.clip(center[2], LOWEST_M, max(HIGHEST_M, center[2] - 0.006))
+    low = np.clip(center[2], LOWEST_M, max(HIGHEST_M, center[2] - 0.006))
+    point[2] = low if above_m is None else center[2] + above_m
     closed = (2 * half - GAP_AT_ZERO_M) / GAP_PER_RAD_M - SQUEEZE_RAD
-    return Grasp(point, wrapped(yaw), closed)
+    return Grasp(point, wrapped(yaw), closed, half)
 
 
 def _sides(simulator: Simulator, number: int, facing: float) -> list[tuple[float, float]]:

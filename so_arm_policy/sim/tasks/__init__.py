@@ -1,13 +1,20 @@
 """One file per task."""
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.sim.tasks.handover import Handover
 from so_arm_policy.sim.tasks.pick_place import PickPlace
 from so_arm_policy.sim.tasks.reach import Reach
 from so_arm_policy.sim.tasks.sort import Sort
 from so_arm_policy.sim.tasks.task import Task
 from so_arm_policy.sim.tasks.track import Track
 
-TASKS: dict[str, type[Task]] = {"reach": Reach, "pick_place": PickPlace, "track": Track, "sort": Sort}
+TASKS: dict[str, type[Task]] = {
+    "reach": Reach,
+    "pick_place": PickPlace,
+    "track": Track,
+    "sort": Sort,
+    "handover": Handover,
+}
 
 
 def make_task(name: str) -> Task:
