@@ -14,6 +14,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video import VideoStream
 from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import Image
@@ -103,6 +104,7 @@ class VideoFile:
         self._container: InputContainer | None = None
         self._frames: Any = None
         self._last: VideoFrame | None = None
+        self._rgb = VideoReformatter()  # kept: making one takes longer than a small picture's conversion
 
     def check(self, size: tuple[int, int], pictures: int) -> None:
         """Raise InputError unless it opens, is of `size` (height, width) and holds at least so many pictures."""
@@ -120,7 +122,7 @@ class VideoFile:
         """
         found: dict[float, Image] = {}
         for time in sorted(set(times)):
-            found[time] = np.asarray(self._at(time).to_ndarray(format="rgb24"), dtype=np.uint8)
+            found[time] = np.asarray(self._rgb.reformat(self._at(time), format="rgb24").to_ndarray(), dtype=np.uint8)
         return np.stack([found[time] for time in times])
 
     def close(self) -> None:
