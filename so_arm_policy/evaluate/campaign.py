@@ -37,7 +37,7 @@ class Campaign:
     shuffle_instructions: tell each episode an instruction that fits its scene, drawn at random, and judge it by what
     was meant: an agent that reads succeeds by chance only, one that ignores the instruction as before.
     split: which episodes; one of SPLITS.
-    gif: folder for a moving picture of each episode.
+    precision: of a bundle's System 1. gif: folder for a moving picture of each episode.
     """
 
     task: str
@@ -47,12 +47,15 @@ class Campaign:
     shuffle_instructions: bool = False
     split: str = "train"
     timing: PolicyTiming = field(default_factory=PolicyTiming)
+    precision: str = "fp32"
     gif: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse no agent or two, and unknown ones."""
         if (self.bundle is None) == (self.scripted is None):
             raise ConfigError(f"evaluation: got bundle {self.bundle!r} and {self.scripted!r}, expected exactly one")
+        if self.scripted is not None and self.precision != "fp32":
+            raise ConfigError(f"evaluation: got precision {self.precision!r} of a scripted agent, expected a bundle")
         if self.scripted is not None and self.scripted not in SCRIPTED:
             raise ConfigError(f"evaluation: got agent {self.scripted!r}, expected one of {sorted(SCRIPTED)}")
 
@@ -89,7 +92,7 @@ def make_agent(campaign: Campaign) -> tuple[Task, RobotConfig, Agent]:
     if task.name not in bundle.manifest.tasks:
         raise ConfigError(f"bundle {campaign.bundle}: got tasks {list(bundle.manifest.tasks)}, expected {task.name!r}")
     robot = load_robot(bundle.manifest.robot)
-    return task, robot, PolicyAgent(bundle, robot, campaign.timing)
+    return task, robot, PolicyAgent(bundle, robot, campaign.timing, campaign.precision)
 
 
 class _Stage:
@@ -132,7 +135,8 @@ def _run_in_worker(campaign: Campaign, seed: int) -> EpisodeResult:
 class Summary:
     """What many episodes say together.
 
-    success_low, success_high: 95 % Wilson interval. mean_time_s: of the successes. Inference times are measured.
+    success_low, success_high: 95 % Wilson interval. mean_time_s: of the successes. smoothness: median of the
+    successes' log dimensionless jerk. Inference times are measured.
     """
 
     episodes: int
@@ -141,6 +145,7 @@ class Summary:
     success_high: float
     mean_distance_m: float | None
     mean_time_s: float | None
+    smoothness: float | None
     actions: dict[str, int]
     rules: dict[str, int]
     silences: dict[str, int]
@@ -165,6 +170,7 @@ def summarise(results: Sequence[EpisodeResult]) -> Summary:
         success_high=high,
         mean_distance_m=mean([result.final_distance_m for result in results]),
         mean_time_s=mean([result.time_s for result in results if result.time_s is not None]),
+        smoothness=percentile([r.smoothness for r in results if r.success and r.smoothness is not None], 50),
         actions=_added(result.actions for result in results),
         rules=_added(result.rules for result in results),
         silences=_added(result.agent.silences for result in results),

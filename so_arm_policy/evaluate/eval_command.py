@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +12,8 @@ from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.evaluate.campaign import SCRIPTED, Campaign, Summary, run_campaign, summarise
 from so_arm_policy.evaluate.policy_agent import PolicyTiming
 from so_arm_policy.evaluate.rollout import EpisodeResult
-from so_arm_policy.policy.manifest import read_manifest, write_manifest
+from so_arm_policy.evaluate.scores import keep_score, score_of
+from so_arm_policy.policy.graphs import PRECISIONS
 from so_arm_policy.sim.tasks.task import SPLITS
 
 MAX_SEEDS = 1_000_000
@@ -39,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=SPLITS[0],
         help="episodes as in training, with phrasings never trained on, or about colour-kind pairs never trained on",
     )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the weights of a bundle's System 1")
     parser.add_argument("--robot", help="robot of a scripted agent (default: the task's); a bundle names its own")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every episode and the summary to FILE")
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
             infer_every=args.infer_every,
             inference_delay_ticks=args.inference_delay,
         ),
+        precision=args.precision,
         gif=str(args.gif) if args.gif else None,
     )
     results: list[EpisodeResult] = []
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _write_json(args.json, campaign, summary, results)
     if args.into_manifest:
-        _write_score(Path(str(campaign.bundle)), args, summary)
+        keep_score(Path(str(campaign.bundle)), score_of(campaign, args.seeds, summary))
     print(report(campaign, args.seeds, summary))
     return 0
 
@@ -110,6 +112,7 @@ def report(campaign: Campaign, seeds: str, summary: Summary) -> str:
     """Return the summary as text for people."""
     told = f"{SPLIT_TEXTS[campaign.split]}instructions "
     told += "drawn at random" if campaign.shuffle_instructions else "the right ones"
+    told += f", {campaign.precision}" if campaign.bundle else ""
     rate = summary.successes / summary.episodes
     interval = f"95 % Wilson interval {100 * summary.success_low:.1f} .. {100 * summary.success_high:.1f} %"
     lines = [
@@ -117,6 +120,7 @@ def report(campaign: Campaign, seeds: str, summary: Summary) -> str:
         f"  success          {summary.successes} of {summary.episodes} = {100 * rate:.1f} %  ({interval})",
         f"  final distance   {_number(summary.mean_distance_m, 100, 'cm')} in the mean",
         f"  time to success  {_number(summary.mean_time_s, 1, 's')} in the mean of the successes",
+        f"  smoothness       {_number(summary.smoothness, 1, 'log dimensionless jerk')} in the median of the successes",
         f"  verdicts         {_counts(summary.actions)}",
         f"  reasons          {_counts(summary.rules)}",
     ]
@@ -137,21 +141,6 @@ def _number(value: float | None, scale: float, unit: str) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-
-
-def _write_score(folder: Path, args: argparse.Namespace, summary: Summary) -> None:
-    """Add the figures to the manifest, beside those of other tasks, seeds and instructions."""
-    manifest = read_manifest(folder)
-    told = ", instructions shuffled" if args.shuffle_instructions else ""
-    told = f", split {args.split}{told}" if args.split != SPLITS[0] else told
-    score = {
-        "episodes": summary.episodes,
-        "successes": summary.successes,
-        "wilson_95": [round(summary.success_low, 4), round(summary.success_high, 4)],
-        "mean_time_to_success_s": summary.mean_time_s,
-    }
-    scores = manifest.scores | {f"{args.task} seeds {args.seeds}{told}": score}
-    write_manifest(folder, replace(manifest, scores=scores))
 
 
 def _check_outputs(json_path: Path | None, gif: Path | None) -> None:

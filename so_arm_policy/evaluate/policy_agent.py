@@ -46,14 +46,16 @@ class PolicyAgent:
 
     name = "system1"
 
-    def __init__(self, bundle: Bundle, robot: RobotConfig, timing: PolicyTiming | None = None) -> None:
-        """Open both graphs. Raises BundleError."""
+    def __init__(
+        self, bundle: Bundle, robot: RobotConfig, timing: PolicyTiming | None = None, precision: str = "fp32"
+    ) -> None:
+        """Open both graphs. precision: of System 1's weights. Raises BundleError."""
         self._timing = timing or PolicyTiming()
         self._infer_every = self._timing.infer_every or bundle.manifest.infer_every
         self._cameras = bundle.manifest.cameras
         self._joints = robot.joint_names
         self._system2 = System2(bundle, robot)
-        self._system1 = System1(bundle, robot)
+        self._system1 = System1(bundle, robot, precision=precision)
 
     def reset(self, episode: Episode) -> None:
         """Forget the last episode; the noise of this one follows from its seed."""

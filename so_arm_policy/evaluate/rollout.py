@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
+from so_arm_policy.evaluate.smoothness import log_dimensionless_jerk
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Mode, TickInput, Verdict
@@ -98,6 +101,7 @@ class EpisodeResult:
     """What came of one episode.
 
     instruction: what the agent was told; goal: what it was judged by; time_s: when it had succeeded, else None.
+    smoothness: log dimensionless jerk of the commands, higher is smoother; None where nothing was commanded.
     actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code.
     digest: sha256 over every measured position and command; equal for equal episodes.
     """
@@ -108,6 +112,7 @@ class EpisodeResult:
     success: bool
     time_s: float | None
     final_distance_m: float
+    smoothness: float | None
     ticks: int
     actions: dict[str, int]
     rules: dict[str, int]
@@ -217,6 +222,7 @@ class _Tally:
         self._actions: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
         self._hash = hashlib.sha256()
+        self._commands: list[FloatArray] = []
 
     def add(self, sample: JointSample, verdict: Verdict) -> None:
         self._actions[verdict.action.value] += 1
@@ -225,6 +231,7 @@ class _Tally:
         self._hash.update(sample.q.tobytes())
         if verdict.command is not None:
             self._hash.update(verdict.command.tobytes())
+            self._commands.append(verdict.command)
 
     def result(self, episode: Episode, status: TaskStatus, ticks: int, agent: AgentReport) -> EpisodeResult:
         return EpisodeResult(
@@ -234,6 +241,7 @@ class _Tally:
             success=status.success,
             time_s=ticks / CONTROL_HZ if status.success else None,
             final_distance_m=status.distance_m,
+            smoothness=log_dimensionless_jerk(np.array(self._commands), 1.0 / CONTROL_HZ) if self._commands else None,
             ticks=ticks,
             actions=dict(sorted(self._actions.items())),
             rules=dict(sorted(self._rules.items())),

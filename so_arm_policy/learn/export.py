@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,10 @@ from torch import Tensor, nn
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.expert import ActionExpert
+from so_arm_policy.learn.int8 import DIFFERENCE as INT8_DIFFERENCE
+from so_arm_policy.learn.int8 import FILE_NAME as INT8
+from so_arm_policy.learn.int8 import quantised
+from so_arm_policy.learn.onnx_traces import without_traces
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.policy.bundle import write_bundle_files
 from so_arm_policy.policy.manifest import Manifest, Normalisation
@@ -135,28 +138,6 @@ def system1_graph(expert: ActionExpert, keys_values: Tensor, state: Tensor, gene
     return Graph(module=module, inputs=inputs, outputs=("positions",))
 
 
-def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` without what the exporter notes of the machine that ran it: source paths, stack traces, names."""
-    for graph in (model.graph, *model.functions):
-        _clear(graph)
-    model.ClearField("metadata_props")
-    return model
-
-
-def _clear(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
-    """Clear the notes of a graph and of all graphs inside its nodes, such as the body of a loop."""
-    parts = [*graph.node, *graph.value_info, graph]
-    if isinstance(graph, onnx.GraphProto):
-        parts += [*graph.initializer, *graph.input, *graph.output]
-    for part in parts:
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                _clear(attribute.g)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What the manifest says about a training."""
@@ -182,8 +163,10 @@ def export_bundle(
             parity[file] = graph.parity(partial / file)
             if not parity[file] <= PARITY:
                 raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {PARITY}")
+        (partial / INT8).write_bytes(quantised((partial / "system1.onnx").read_bytes()))
+        off = {INT8_DIFFERENCE: system1.parity(partial / INT8)}
         shutil.copy(tokenizer, partial / "tokenizer.json")
-        manifest = _manifest(encoder, expert, robot, recipe, parity, _digest(partial))
+        manifest = _manifest(encoder, expert, robot, recipe, {"parity_max_abs": parity} | off, _digest(partial))
         manifest = write_bundle_files(partial, manifest, system1.arrays(), system2.arrays())
         partial.chmod(0o755)
         if folder.exists():
@@ -203,7 +186,7 @@ def _manifest(
     expert: ActionExpert,
     robot: RobotConfig,
     recipe: Recipe,
-    parity: dict[str, float],
+    parity: dict[str, Any],
     digest: str,
 ) -> Manifest:
     e, f = encoder.config, expert.config
@@ -236,7 +219,7 @@ def _manifest(
             state_std=tuple(expert.coding.state_std.tolist()),
             action_std=tuple(expert.coding.row_std[-1].tolist()),
         ),
-        training=recipe.training | sizes | {"parity_max_abs": parity},
+        training=recipe.training | sizes | parity,
     )
 
 

@@ -1,7 +1,6 @@
 """A bundle: a folder that holds one policy ready to run. Nothing in it is believed before it is checked."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import onnxruntime as ort
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.policy import golden
-from so_arm_policy.policy.graphs import CPU, GraphSpec, open_session, system1_spec, system2_spec
+from so_arm_policy.policy.graphs import CPU, PRECISIONS, GraphSpec, open_session, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifest
 from so_arm_policy.policy.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 FILES = ("system2.onnx", "system1.onnx", TOKENIZER, golden.FILE_NAME)
+OPTIONAL_FILES = (PRECISIONS["int8"],)
 MAX_FILE_BYTES = 2 << 30
 
 
@@ -26,13 +26,27 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    def system1_session(self, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
-        """Open System 1's graph on `threads` threads. Raises BundleError when the file is not the one checked."""
-        return self._session(system1_spec, threads, provider)
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions that System 1 can be run in: "fp32" always, "int8" where the bundle holds that file."""
+        return tuple(name for name, file in PRECISIONS.items() if file in self.manifest.files)
+
+    def system1_session(self, threads: int = 1, provider: str = CPU, precision: str = "fp32") -> ort.InferenceSession:
+        """Open System 1's graph on `threads` threads. precision: of its weights, "fp32" or "int8".
+
+        Raises ConfigError, and BundleError when the bundle has no such graph or the file is not the one checked.
+        """
+        graph = system1_spec(self.manifest, precision)
+        if graph.name not in self.manifest.files:
+            raise BundleError(
+                f"{self.path}: got precision {precision!r}, expected one of {list(self.precisions)}; "
+                f"`so-arm export --int8 {self.path}` adds int8"
+            )
+        return self._session(graph, threads, provider)
 
     def system2_session(self, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
         """Open System 2's graph on `threads` threads. Raises BundleError when the file is not the one checked."""
-        return self._session(system2_spec, threads, provider)
+        return self._session(system2_spec(self.manifest), threads, provider)
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer, limited to the manifest's words."""
@@ -48,8 +62,7 @@ class Bundle:
             raise BundleError(f"{self.path / name}: got sha256 {got}, expected {expected} (its manifest)")
         return data
 
-    def _session(self, spec: Callable[[Manifest], GraphSpec], threads: int, provider: str) -> ort.InferenceSession:
-        graph = spec(self.manifest)
+    def _session(self, graph: GraphSpec, threads: int, provider: str) -> ort.InferenceSession:
         try:
             return open_session(self.read(graph.name), graph, threads, provider)
         except BundleError as error:
@@ -60,6 +73,7 @@ def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: st
     """Read and check the bundle in folder `path`; with `robot`, also that it was made for that robot.
 
     Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer and the golden outputs.
+    An int8 graph is looked into when it is opened; no golden outputs tell whether it is good, its success does.
     Raises BundleError.
     """
     folder = Path(path)
@@ -99,13 +113,14 @@ def check_robot(manifest: Manifest, robot: RobotConfig) -> None:
 
 
 def write_bundle_files(folder: Path, manifest: Manifest, system1: golden.Arrays, system2: golden.Arrays) -> Manifest:
-    """Finish the bundle in `folder`, where both graphs and the tokenizer lie: golden file, hashes, manifest.
+    """Finish the bundle in `folder`, where the graphs and the tokenizer lie: golden file, hashes, manifest.
 
     system1, system2: inputs and outputs of each graph by name, best computed by the model they were exported from.
     Returns the manifest with the hashes. Raises BundleError.
     """
     golden.write_golden(folder, system1, system2)
-    complete = replace(manifest, files={name: file_hash(folder / name) for name in FILES})
+    names = [*FILES, *(name for name in OPTIONAL_FILES if (folder / name).exists())]
+    complete = replace(manifest, files={name: file_hash(folder / name) for name in names})
     write_manifest(folder, complete)
     return complete
 

@@ -11,6 +11,8 @@ from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.policy.manifest import Manifest
 
 CPU = "CPUExecutionProvider"
+# System 1's file for each precision of its weights. Only the first is in every bundle.
+PRECISIONS = MappingProxyType({"fp32": "system1.onnx", "int8": "system1.int8.onnx"})
 # onnxruntime's errors share no base class of their own.
 ORT_ERRORS = (
     ort_errors.EPFail,
@@ -74,12 +76,14 @@ def system2_spec(manifest: Manifest) -> GraphSpec:
     return GraphSpec("system2.onnx", MappingProxyType(inputs), MappingProxyType(outputs))
 
 
-def system1_spec(manifest: Manifest) -> GraphSpec:
-    """Return what system1.onnx must look like: keys and values, state (n,), noise, prefix (P, n) -> positions.
+def system1_spec(manifest: Manifest, precision: str = "fp32") -> GraphSpec:
+    """Return what System 1's graph must look like: keys and values, state (n,), noise, prefix (P, n) -> positions.
 
     state, prefix and positions (H, n) are rad; the first P rows of positions equal the prefix. noise is no input where
-    the manifest's noise_shape is ().
+    the manifest's noise_shape is (). precision: one of PRECISIONS, which all look the same. Raises ConfigError.
     """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: got {precision!r}, expected one of {list(PRECISIONS)}")
     joints = len(manifest.joints)
     inputs = {
         "keys_values": TensorSpec("float32", manifest.context_shape),
@@ -90,7 +94,7 @@ def system1_spec(manifest: Manifest) -> GraphSpec:
     if not manifest.noise_shape:
         del inputs["noise"]
     outputs = {"positions": TensorSpec("float32", (manifest.horizon, joints))}
-    return GraphSpec("system1.onnx", MappingProxyType(inputs), MappingProxyType(outputs))
+    return GraphSpec(PRECISIONS[precision], MappingProxyType(inputs), MappingProxyType(outputs))
 
 
 def session_options(threads: int = 1) -> ort.SessionOptions:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -135,12 +136,21 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `manifest` as `folder`/manifest.json. Raises BundleError when it could not be read back."""
+    """Write `manifest` as `folder`/manifest.json, whole or not at all.
+
+    Raises BundleError when it cannot be written, or could not be read back.
+    """
     try:
         text = json.dumps(to_mapping(manifest), indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise BundleError(f"manifest: got {error}, expected plain finite JSON values") from error
-    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    partial = folder / f".{FILE_NAME}.{os.getpid()}.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(folder / FILE_NAME)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BundleError(f"{folder / FILE_NAME}: got {error.strerror or error}, expected to write it") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,7 +12,7 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Chunk, Context, JointSample
 from so_arm_policy.policy.bundle import Bundle, check_robot
-from so_arm_policy.policy.graphs import ORT_ERRORS
+from so_arm_policy.policy.graphs import ORT_ERRORS, PRECISIONS
 
 # Clocks of one machine, read by different processes: this much ahead is no fault.
 FUTURE_NS = 20_000_000
@@ -54,6 +54,7 @@ class System1:
         max_divergence_rad: float = 0.35,
         noise_std: float | None = None,
         threads: int = 1,
+        precision: str = "fp32",
     ) -> None:
         """Open the graph.
 
@@ -61,6 +62,7 @@ class System1:
         inference is asked for. max_divergence_rad: when the measured joints are further than this from the motion under
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
         noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
+        precision: of the graph's weights, "fp32" or "int8" (where the bundle has it).
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -71,7 +73,8 @@ class System1:
         self._noise_std = bundle.manifest.noise_std if noise_std is None else noise_std
         if not 0.0 <= self._noise_std <= 10.0:
             raise ConfigError(f"system1: got noise_std {noise_std}, expected 0..10")
-        self._session = bundle.system1_session(threads)
+        self._file = PRECISIONS.get(precision, "")
+        self._session = bundle.system1_session(threads, precision=precision)
         self._buffer = ChunkBuffer(blend_s)
         self._max_context_age_ns = round(max_context_age_s * NS)
         self._max_divergence_rad = max_divergence_rad
@@ -133,7 +136,7 @@ class System1:
             (positions,) = self._session.run(("positions",), feed)
             checked = frozen(positions, (self._manifest.horizon, len(self._manifest.joints)), "positions")
         except (*ORT_ERRORS, ShapeError) as error:
-            raise BundleError(f"system1.onnx: got {error}, expected finite positions") from error
+            raise BundleError(f"{self._file}: got {error}, expected finite positions") from error
         chunk = Chunk(
             sequence=request.sequence,
             observation_stamp_ns=request.observation_stamp_ns,

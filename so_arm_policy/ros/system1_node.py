@@ -10,6 +10,7 @@ from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import Chunk, Context, Proposal
 from so_arm_policy.msg import SafetyStatus, SceneContext
 from so_arm_policy.policy.bundle import load_bundle
+from so_arm_policy.policy.graphs import PRECISIONS
 from so_arm_policy.policy.system1 import ActRequest, System1
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.inference import InferenceWorker
@@ -31,6 +32,9 @@ class System1Config(TickNodeConfig):
     blend_s: float = parameter(0.1, "time over which a switch between chunks fades", low=0.001, high=2.0)
     max_context_age_s: float = parameter(2.0, "oldest picture that may be acted on", low=0.01, high=60.0)
     threads: int = parameter(1, "threads of an inference", low=1, high=64)
+    precision: str = parameter(
+        "fp32", "of the graph's weights; int8 where the bundle has it", choices=tuple(PRECISIONS)
+    )
 
 
 class System1Node(TickNode[System1Config]):
@@ -49,6 +53,7 @@ class System1Node(TickNode[System1Config]):
             blend_s=config.blend_s,
             max_context_age_s=config.max_context_age_s,
             threads=config.threads,
+            precision=config.precision,
         )
         self._newest_context: Context | None = None
         self._following = True

@@ -145,6 +145,7 @@ def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
     assert max(manifest.training["parity_max_abs"].values()) <= 1e-5
     assert set(json.loads((tmp_path / "bundle/manifest.json").read_text())["files"]) == {
         "system1.onnx",
+        "system1.int8.onnx",
         "system2.onnx",
         "tokenizer.json",
         "golden.npz",
