@@ -28,12 +28,16 @@ COMMANDS = {
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
+    "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),
 }
 
 LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
 ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
 # What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
-OPTIONAL_MODULES = {"torch": LEARN_HINT, "onnx": LEARN_HINT, "onnxscript": LEARN_HINT, "rclpy": ROS_HINT}
+OPTIONAL_MODULES = {
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "accelerate", "tensorboard", "av", "scipy"), LEARN_HINT),
+    "rclpy": ROS_HINT,
+}
 
 FAILED = 2
 INTERRUPTED = 130

@@ -48,6 +48,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class System2:
+    """What a trained System 2 gives to the training of System 1. config: with the vocabulary that was learnt.
+
+    context: (F, N, d), its tokens for every frame of the demonstrations.
+    """
+
+    config: TrainConfig
+    encoder: SceneEncoder
+    context: Tensor
+
+
+@dataclass(frozen=True)
 class Training:
     """What to train, where. origin: what the manifest says about the data; jobs: processes that evaluate.
 
@@ -66,29 +78,39 @@ class Training:
 
     def bundle(self, data: Demonstrations, out: Path) -> Manifest:
         """Train both systems on `data` and export them to `out`; the best of the closed-loop evaluations, if any."""
-        folder = self.run / self.family
-        folder.mkdir(parents=True, exist_ok=True)
+        unseen = data.held_out()
+        system2 = self.system2(data)
+        config, folder = system2.config, self.run / self.family
+        sizes = config.expert.horizon, config.expert.prefix
+        loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
+        watch = self._watch(system2.encoder, loop) if config.action.watch_every else None
+        training = ActionBatches(data, ~unseen, system2.context, *sizes)
+        expert, effort = train_action(config, data, training, folder, watch)
+        check = ActionBatches(data, unseen, system2.context, *sizes)
+        self._note("action", check_action(expert, check), effort, config.action_batch)
+        manifest = self.export(system2.encoder, expert, out)
+        return loop.keep_best(out) if watch else manifest
+
+    def system2(self, data: Demonstrations) -> "System2":
+        """Train System 2 on `data` and keep its tokens, or find both as an earlier call left them."""
+        (self.run / self.family).mkdir(parents=True, exist_ok=True)
         if not (self.run / "tokenizer.json").exists():
             train_tokenizer(self._corpus(), self.run / "tokenizer.json")
         words = Words(Tokenizer(self.run / "tokenizer.json", words_of(self._corpus()), self.config.encoder.max_tokens))
+        vocabulary = words.tokenizer.vocabulary
         config = dataclasses.replace(
-            self.config,
-            encoder=dataclasses.replace(self.config.encoder, vocabulary=words.tokenizer.vocabulary),
+            self.config, encoder=dataclasses.replace(self.config.encoder, vocabulary=vocabulary)
         )
         unseen = data.held_out()
         encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run)
         self._note("scene", check_scene(encoder, self._scenes(data, unseen, words)), effort, config.scene_batch)
         context = cached(self.run / "context.npy", lambda: context_tokens(encoder, data, words))
-        sizes = config.expert.horizon, config.expert.prefix
-        loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
-        watch = self._watch(encoder, loop) if config.action.watch_every else None
-        training = ActionBatches(data, ~unseen, context, *sizes)
-        expert, effort = train_action(config, data, training, folder, watch)
-        self._note(
-            "action", check_action(expert, ActionBatches(data, unseen, context, *sizes)), effort, config.action_batch
-        )
-        manifest = self._export(encoder, expert, out)
-        return loop.keep_best(out) if watch else manifest
+        if len(context) != len(data.frames):
+            raise InputError(
+                f"{self.run / 'context.npy'}: got tokens of {len(context)} pictures, expected {len(data.frames)}; "
+                "remove it, or choose another --run for other demonstrations"
+            )
+        return System2(config, encoder, context)
 
     @property
     def family(self) -> str:
@@ -115,16 +137,17 @@ class Training:
 
         def watch(step: int, module: nn.Module) -> dict[str, float]:
             assert isinstance(module, ActionObjective)
-            self._export(encoder, module.expert, loop.candidate, {"watched_at_step": step})
+            self.export(encoder, module.expert, loop.candidate, {"watched_at_step": step})
             rates = loop.judge()
             log.info("after %d steps, success in %d episodes each: %s", step, loop.episodes, rates)
             return {f"success/{task}": rate for task, rate in rates.items()}
 
         return watch
 
-    def _export(
+    def export(
         self, encoder: SceneEncoder, expert: ActionExpert, out: Path, more: dict[str, Any] | None = None
     ) -> Manifest:
+        """Write the bundle of both networks to `out`. more: what else its manifest says of the training."""
         recipe = Recipe(
             name=self.name,
             tasks=tuple(task.name for task in self.tasks),

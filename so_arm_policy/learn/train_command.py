@@ -42,10 +42,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Collect what is missing, train, export."""
-    config = config_of(args)
-    tasks = tasks_of(args.tasks)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    training, data = prepare(args)
+    out = args.out or Path("out") / "bundles" / f"{training.name}_{args.family}"
+    manifest = training.bundle(data, out)
+    print(f"{manifest.id} in {out}")
+    return 0
+
+
+def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
+    """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
+    config, tasks = config_of(args), tasks_of(args.tasks)
     robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig(task=t.name, episodes=args.episodes or EPISODES[t.name]) for t in tasks]
@@ -59,10 +67,7 @@ def run(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
     )
-    data = demonstrations(collecting, args.data, robot, config, args.jobs)
-    manifest = training.bundle(data, args.out or Path("out") / "bundles" / f"{name}_{args.family}")
-    print(f"{manifest.id} in {args.out or Path('out') / 'bundles' / f'{name}_{args.family}'}")
-    return 0
+    return training, demonstrations(collecting, args.data, robot, config, args.jobs)
 
 
 def tasks_of(text: str) -> tuple[Task, ...]:

@@ -1,5 +1,6 @@
 """From seeds to a bundle that runs: collect, train, export, load, act. Small, but every step is the real one."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -21,6 +22,7 @@ from so_arm_policy.learn.diffusion import DiffusionConfig
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.learn.train_command import tasks_of
@@ -182,6 +184,22 @@ def test_the_best_of_the_closed_loop_evaluations_is_exported(data, tmp_path):
     assert manifest.training["watched_at_step"] in (1, 2)
     assert "mean_mrad" in manifest.training["action"]
     assert load_bundle(tmp_path / "bundle").manifest == manifest
+
+
+def test_a_point_of_a_scaling_grid_says_what_was_trained_on_how_much(run, data, tmp_path):
+    system2 = training(run, "flow").system2(data)
+    config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, 64))
+    assert config.expert.heads == 2
+    expert, point = train_point(config, config.action, data, system2.context, 4, tmp_path / "point")
+    assert point.demonstrations == few(data, 4).sum() == 4
+    assert not (few(data, 4) & data.held_out()).any()
+    assert set(data.task_of[few(data, 4)]) == {0, 1}
+    assert point.samples == 16
+    assert point.loss == held_out_loss(
+        expert, ActionBatches(data, data.held_out(), system2.context, config.expert.horizon, config.expert.prefix)
+    )
+    with pytest.raises(InputError, match=r"got 9 demonstrations to train on, expected 1\.\.8"):
+        few(data, 9)
 
 
 def test_too_few_or_other_demonstrations_are_named(data, tmp_path):

@@ -1,0 +1,92 @@
+"""`so-arm scaling`: how loss and success follow from size and number of demonstrations."""
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.learn import train_command
+from so_arm_policy.learn.closed_loop import ClosedLoop
+from so_arm_policy.learn.demonstrations import Demonstrations
+from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.scaling import Point, append_point, missing, read_points, sized, train_point
+from so_arm_policy.learn.scaling_law import LEAST_POINTS, Fit, fit_law
+from so_arm_policy.learn.scaling_plot import draw_scaling
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command: those of `so-arm train`, and the grid."""
+    train_command.configure(parser)
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128, 192], help="sizes of System 1")
+    parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800, 3200], help="numbers of demonstrations")
+    parser.add_argument(
+        "--success-episodes", type=int, default=0, help="tries in closed loop at each point, 0 for none"
+    )
+    parser.add_argument(
+        "--budget", type=float, default=1e15, help="floating point operations to name the best size for"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what the grid lacks, fit the law, draw it, and print the best size for the budget."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    training, data = train_command.prepare(args)
+    out = args.out or Path("out") / "scaling" / f"{training.name}_{args.family}"
+    path = out / "points.jsonl"
+    for width, count in missing(read_points(path), args.widths, args.counts):
+        append_point(path, _point(training, data, width, count, args.success_episodes))
+    points = read_points(path)
+    fit = None
+    if len(points) >= LEAST_POINTS:
+        fit = fit_law([p.parameters for p in points], [p.demonstrations for p in points], [p.loss for p in points])
+    draw_scaling(points, fit, out / "scaling.png")
+    print(table(points))
+    if fit is not None:
+        print(verdict(fit, points, args.budget))
+    print(f"drawn in {out / 'scaling.png'}")
+    return 0
+
+
+def _point(training: Training, data: Demonstrations, width: int, count: int, episodes: int) -> Point:
+    """Train and judge one point of the grid."""
+    system2 = training.system2(data)
+    config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, width))
+    folder = training.run / "scaling" / f"{training.family}_{width}_{count}"
+    expert, point = train_point(config, config.action, data, system2.context, count, folder)
+    if not episodes:
+        return point
+    loop = ClosedLoop(tuple(task.name for task in training.tasks), folder / "best", training.jobs, episodes)
+    training.export(system2.encoder, expert, loop.candidate)
+    rates = loop.judge()
+    return dataclasses.replace(point, success=sum(rates.values()) / len(rates))
+
+
+def table(points: list[Point]) -> str:
+    """Return the points as text for people."""
+    lines = [f"{'width':>6s} {'parameters':>11s} {'demonstrations':>15s} {'loss':>8s} {'success':>8s} {'minutes':>8s}"]
+    for p in points:
+        success = "-" if p.success is None else f"{100 * p.success:.0f} %"
+        lines.append(
+            f"{p.width:6d} {p.parameters:11,d} {p.demonstrations:15,d} {p.loss:8.4f} {success:>8s} {p.minutes:8.1f}"
+        )
+    return "\n".join(lines)
+
+
+def verdict(fit: Fit, points: list[Point], budget: float) -> str:
+    """Return the law with its intervals and the best size for `budget` floating point operations, as text."""
+    if not budget > 0.0:
+        raise InputError(f"scaling: got a budget of {budget}, expected a positive number of operations")
+    law = fit.law
+    parts = [
+        f"{name} {getattr(law, name):.3g} ({low:.3g} .. {high:.3g})"
+        for name in ("floor", "a", "alpha", "b", "beta")
+        for low, high in [fit.interval(name)]
+    ]
+    each = sum(p.flops / (p.parameters * p.demonstrations) for p in points) / len(points)
+    n, d = law.best_size(budget, each)
+    return (
+        "L(N, D) = floor + a / N^alpha + b / D^beta, 95 % bootstrap intervals: " + ", ".join(parts) + "\n"
+        f"best for {budget:.3g} operations: {n:,.0f} parameters, {d:,.0f} demonstrations, loss {law.loss(n, d):.4f}"
+    )
