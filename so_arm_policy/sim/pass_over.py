@@ -20,9 +20,9 @@ from so_arm_policy.sim.simulator import Simulator
 
 LEFT, RIGHT = 0, 1
 APPROACH, CLOSE, LIFT, MEET, COME, TAKE, LET_GO, WITHDRAW, CARRY, RELEASE, LEAVE = range(11)
-MEETING = np.array([0.20, 0.0, 0.12])  # m, where the middle of the object goes
-LEFT_PITCH, RIGHT_PITCH, RIGHT_ROLL = math.radians(75), math.radians(10), math.pi / 2
-BACK_M = 0.09
+MEETING = np.array([0.22, 0.0, 0.12])  # m, where the middle of the object goes
+LEFT_PITCH, RIGHT_PITCH, RIGHT_ROLL = math.radians(75), math.radians(20), math.pi / 2
+BACK_M = 0.07
 DROP_Z_M = 0.08
 SIDE_CLEARANCE_M = 0.003
 # How far above its middle the left gripper holds each kind; how far below, and short of its middle, the right one does.
