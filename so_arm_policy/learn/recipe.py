@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.asking import Words
@@ -30,6 +31,7 @@ from so_arm_policy.learn.expert import ActionExpert
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
 from so_arm_policy.learn.loop import Effort, Watch
+from so_arm_policy.learn.run_notes import RunNote
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
@@ -81,6 +83,7 @@ class Training:
         unseen = data.held_out()
         system2 = self.system2(data)
         config, folder = system2.config, self.run / self.family
+        self._keep_note(config)
         sizes = config.expert.horizon, config.expert.prefix
         loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
         watch = self._watch(system2.encoder, loop) if config.action.watch_every else None
@@ -88,6 +91,7 @@ class Training:
         expert, effort = train_action(config, data, training, folder, watch)
         check = ActionBatches(data, unseen, system2.context, *sizes)
         self._note("action", check_action(expert, check), effort, config.action_batch)
+        self._keep_note(config)
         manifest = self.export(system2.encoder, expert, out)
         return loop.keep_best(out) if watch else manifest
 
@@ -132,6 +136,24 @@ class Training:
         self.summary[f"{name}_waiting_for_data"] = round(effort.waited / effort.seconds, 4)
         log.info("%s: %s", name, self.summary)
 
+    def _keep_note(self, config: TrainConfig) -> None:
+        """Say in the run's folder what its checkpoints are, so that `so-arm export` can read them."""
+        note = RunNote(
+            name=self.name,
+            tasks=tuple(task.name for task in self.tasks),
+            robot=self.robot.name,
+            words=words_of(self._corpus()),
+            dt_s=ROW_TICKS / CONTROL_HZ,
+            encoder=config.encoder,
+            family=self.family,
+            expert=to_mapping(config.expert),
+            training=self._facts(),
+        )
+        note.save(self.run / self.family)
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.origin, "commit": _commit(), **self.summary}
+
     def _watch(self, encoder: SceneEncoder, loop: ClosedLoop) -> Watch:
         """Return what exports the averaged weights of a moment and lets them act."""
 
@@ -153,7 +175,7 @@ class Training:
             tasks=tuple(task.name for task in self.tasks),
             corpus=self._corpus(),
             dt_s=ROW_TICKS / CONTROL_HZ,
-            training={**self.origin, "commit": _commit(), **self.summary, **(more or {})},
+            training=self._facts() | (more or {}),
         )
         return export_bundle(encoder, expert, self.robot, recipe, self.run / "tokenizer.json", out)
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from so_arm_policy.cli import main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
@@ -22,6 +24,7 @@ from so_arm_policy.learn.diffusion import DiffusionConfig
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.run_notes import export_run
 from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
@@ -175,6 +178,46 @@ def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data
     assert all(before[path] == time for path, time in after.items())
     act = training(run, "act").bundle(data, tmp_path / "c")
     assert act.training["scene"] == first.training["scene"]
+
+
+def test_a_run_is_exported_again_from_its_checkpoints(run, data, tmp_path, capsys):
+    first = training(run, "act").bundle(data, tmp_path / "a")
+    training(run, "flow").bundle(data, tmp_path / "b")
+    with pytest.raises(InputError, match=r"got families \['act', 'flow'.*\], expected one of them as --family"):
+        export_run(run)
+    assert main(["export", str(run), "--family", "act", "--out", str(tmp_path / "again")]) == 0
+    again = load_bundle(tmp_path / "again").manifest
+    assert again.id == first.id
+    assert again.training == first.training | {"exported_at_step": 2}
+    printed = capsys.readouterr().out
+    assert "system1.onnx" in printed
+    assert "its success is the judge" in printed
+
+
+def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
+    training(run, "act").bundle(data, tmp_path / "a")
+    with pytest.raises(InputError, match="no such folder"):
+        export_run(tmp_path / "none")
+    with pytest.raises(InputError, match=r"got families \[\], expected a run that `so-arm train` has begun"):
+        export_run(tmp_path)
+    with pytest.raises(ConfigError, match="family: got 'gpt'"):
+        export_run(run, "gpt")
+    begun = tmp_path / "begun"
+    (begun / "act").mkdir(parents=True)
+    for name in ("tokenizer.json", "scene.pt", "act/run.json"):
+        shutil.copy(run / name, begun / name)
+    with pytest.raises(InputError, match=r"action\.pt: got no such checkpoint, expected a trained run"):
+        export_run(begun, out=tmp_path / "out")
+    (begun / "act" / "action.pt").write_bytes((run / "act" / "action.pt").read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"action\.pt: got .*, expected a checkpoint"):
+        export_run(begun, out=tmp_path / "out")
+    shutil.copy(run / "scene.pt", begun / "act" / "action.pt")
+    with pytest.raises(InputError, match=r"action\.pt: got .*, expected a checkpoint"):
+        export_run(begun, out=tmp_path / "out")
+    (begun / "act" / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json: got .*, expected the note of a run"):
+        export_run(begun, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_best_of_the_closed_loop_evaluations_is_exported(data, tmp_path):
