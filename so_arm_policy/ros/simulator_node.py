@@ -7,14 +7,19 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import String
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.errors import ConfigError, InputError, SoArmError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.robot_node import RobotNode, RobotNodeConfig
 from so_arm_policy.ros.run import run_node
+from so_arm_policy.ros.scene_service import SceneRequest, SceneService
+from so_arm_policy.sim.rearrange import rearrange
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
-from so_arm_policy.sim.tasks.task import TaskStatus, Tracker
+from so_arm_policy.sim.tasks.task import Task, TaskStatus, Tracker
 
 STATE_TICKS = 4  # sim/state at 30 Hz
 TASK_TICKS = 12  # sim/task at 10 Hz
@@ -28,52 +33,106 @@ class SimulatorConfig(RobotNodeConfig):
     seed: int = parameter(0, "seed of the scene", low=0, high=2**31 - 1)
 
 
+class Judgement:
+    """One instruction under way. done_s: simulated seconds from hearing it to its success, None before."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        """tracker: of what the instruction means."""
+        self._tracker = tracker
+        self.ticks = 0
+        self.status: TaskStatus | None = None
+        self.done_s: float | None = None
+
+    def update(self, simulator: Simulator) -> bool:
+        """Look at one tick; return whether it is done for the first time."""
+        self.status = self._tracker.update(simulator)
+        self.ticks += 1
+        if self.done_s is not None or not self.status.success:
+            return False
+        self.done_s = self.ticks / CONTROL_HZ
+        return True
+
+    def values(self) -> dict[str, object]:
+        """Return the figures for sim/task, none before the first tick."""
+        status, done_s = self.status, self.done_s
+        if status is None:
+            return {}
+        figures = {"distance_m": status.distance_m, "held_s": status.held_s, "time_s": self.ticks / CONTROL_HZ}
+        return {**figures, "success": done_s is not None, **({} if done_s is None else {"done_s": done_s})}
+
+
 class SimulatorNode(RobotNode[SimulatorConfig]):
     """MuJoCo in real time; cameras draw their pictures from its state in processes of their own."""
 
     def __init__(self) -> None:
         """Raises ConfigError."""
         super().__init__("simulator", SimulatorConfig)
-        self._task = make_task(self.config.task)
+        self._task = check_task(make_task(self.config.task), self.robot)
         scene = self._task.sample(self.config.seed).scene
         self._simulator = Simulator(self.robot, scene)
         self._scene_json = convert.scene_json(scene)
         self._instruction = ""
-        self._tracker: Tracker | None = None
-        self._task_status: TaskStatus | None = None
+        self._judgement: Judgement | None = None
+        self._just_done = False
         self._sim_states = self.speak(topics.SIM_STATE)
         self._task_states = self.speak(topics.SIM_TASK)
+        self._scenes = SceneService(self)
         self.listen(topics.INSTRUCTION, self._on_instruction)
 
     def advance(self, command: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         """Step the physics by one tick and judge the task."""
+        request = self._scenes.take()
+        if request is not None:
+            self._set_scene(request)
         self._simulator.step(command)
-        tracker = self._tracker
-        self._task_status = tracker.update(self._simulator) if tracker else None
+        judgement = self._judgement
+        self._just_done = judgement is not None and judgement.update(self._simulator)
         return self._simulator.q, self._simulator.dq
 
     def publish_more(self, now_ns: int) -> None:
-        """Publish the state to draw and how far the task is."""
+        """Publish the state to draw, and how far the task is: regularly, and at once when it is done."""
         if self.steps % STATE_TICKS == 0:
             seed = self._simulator.scene.seed
             self._sim_states.publish(convert.sim_state_msg(self._scene_json, seed, self._simulator.qpos, now_ns))
-        if self.steps % TASK_TICKS == 0:
+        if self.steps % TASK_TICKS == 0 or self._just_done:
             self._task_states.publish(self._task_msg())
 
-    def _on_instruction(self, msg: String) -> None:
-        self._instruction, self._tracker = msg.data, None
+    def _set_scene(self, request: SceneRequest) -> None:
+        """Do what was asked for. What was told before was about other things: it is not judged any more."""
         try:
-            self._tracker = self._task.tracker(self._task.meaning(self._simulator.scene, msg.data))
+            task = check_task(request.task or self._task, self.robot)
+            rearrange(self._simulator, request.scene)
+        except SoArmError as error:
+            self._scenes.answer(request, str(error))
+            return
+        self._task, self._scene_json = task, convert.scene_json(request.scene)
+        self._instruction, self._judgement = "", None
+        self.counts["scenes"] += 1
+        self._scenes.answer(request)
+
+    def _on_instruction(self, msg: String) -> None:
+        self._instruction, self._judgement = msg.data, None
+        try:
+            goal = self._task.meaning(self._simulator.scene, msg.data)
         except InputError as error:
             raise InputError(f"task {self._task.name}: {error}; not judged") from error
+        self._judgement = Judgement(self._task.tracker(goal))
 
     def _task_msg(self) -> DiagnosticStatus:
-        status = self._task_status
-        values: dict[str, object] = {"task": self._task.name, "instruction": self._instruction}
-        if status is not None:
-            values |= {"distance_m": status.distance_m, "held_s": status.held_s, "success": status.success}
-        message = "nothing to judge" if status is None else "done" if status.success else "under way"
+        judgement = self._judgement
+        figures = {} if judgement is None else judgement.values()
+        seed = self._simulator.scene.seed
+        values = {"task": self._task.name, "seed": seed, "instruction": self._instruction, **figures}
+        message = "nothing to judge" if not figures else "done" if figures["success"] else "under way"
         return DiagnosticStatus(name=self._task.name, message=message, values=list(convert.key_values(values)))
+
+
+def check_task(task: Task, robot: RobotConfig) -> Task:
+    """Return `task`. Raises ConfigError when it is for another robot."""
+    wanted = load_robot(task.robot)
+    if wanted.joint_names != robot.joint_names:
+        raise ConfigError(f"task {task.name}: got robot {robot.name!r}, expected one like {wanted.name!r}")
+    return task
 
 
 def main() -> int:

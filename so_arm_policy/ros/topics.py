@@ -11,7 +11,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from so_arm_policy.msg import ActionChunk, JointCommand, SafetyStatus, SceneContext, SimState
-from so_arm_policy.srv import SelectSource
+from so_arm_policy.srv import SelectSource, SetScene
 
 
 def _newest(reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
@@ -57,6 +57,7 @@ CLOCK = Topic("/clock", Clock, DEFAULT)
 ESTOP = Service("safety/estop", Trigger)
 RESET = Service("safety/reset", Trigger)
 SELECT = Service("safety/select", SelectSource)
+SET_SCENE = Service("sim/set_scene", SetScene)
 
 
 def proposal(source: str) -> Topic:
