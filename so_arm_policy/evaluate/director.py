@@ -1,4 +1,4 @@
-"""Gives one instruction after another, and moves on when each is done or its time is over."""
+"""Decides when a try begins and ends: it is done, or its time is over."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.evaluate.recording import Outcome, Try
+
+GRACE_S = 1.0  # what the judge's word may take, and a simulator that is a little slow
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskReading:
-    """What the simulator's judge says: about which instruction, how far its goal is (m), whether it is reached."""
+    """What the simulator's judge says, and about what: an instruction in the scene of a seed.
 
+    distance_m: how far its goal is. time_s: since the judge heard the instruction. done_s: the same when its goal was
+    reached, None before. Both are simulated seconds.
+    """
+
+    seed: int
     instruction: str
     distance_m: float
-    success: bool
+    time_s: float
+    done_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a try is about: what the robot is told, in the scene of a seed."""
+
+    instruction: str
+    seed: int
 
 
 def instruction_sequence(instructions: Sequence[str], seed: int) -> Iterator[str]:
@@ -37,55 +54,60 @@ def instruction_sequence(instructions: Sequence[str], seed: int) -> Iterator[str
 
 
 class Director:
-    """Decides which instruction is on. Time is an argument, in s since the start of the run.
+    """Follows one try after another. Times are arguments, in s since the start of the run.
 
     A try that begins too late to have its whole time before the end goes on to the end, but does not count, whatever
     came of it: otherwise the last success would count and the last failure would not.
     """
 
-    def __init__(self, instructions: Iterator[str], time_limit_s: float, duration_s: float) -> None:
+    def __init__(self, time_limit_s: float, duration_s: float) -> None:
         """time_limit_s: for one try; duration_s: for all. Raises ConfigError when not even one try fits."""
-        if not 0.0 < time_limit_s <= duration_s:
-            raise ConfigError(
-                f"demo: got a duration of {duration_s:g} s, expected at least {time_limit_s:g} s, one try"
-            )
-        self._instructions = instructions
+        least_s = shortest_run_s(time_limit_s)
+        if not (time_limit_s > 0.0 and least_s <= duration_s):
+            raise ConfigError(f"demo: got a duration of {duration_s:g} s, expected at least {least_s:g} s, one try")
         self._limit_s, self._duration_s = time_limit_s, duration_s
         self._began_s = 0.0
         self._distance_m = float("nan")
-        self.instruction: str | None = None
+        self.order: Order | None = None
         self.tries: list[Try] = []
 
     @property
     def number(self) -> int:
-        """Number of the present try, from 1; of the last one when all are over."""
-        return len(self.tries) + (self.instruction is not None)
+        """Number of the present try, from 1; of the last one between two tries."""
+        return len(self.tries) + (self.order is not None)
+
+    def begin(self, now_s: float, order: Order) -> None:
+        """Begin a try; the robot was told just now."""
+        assert self.order is None
+        self._began_s, self._distance_m, self.order = now_s, float("nan"), order
 
     def update(self, now_s: float, reading: TaskReading | None) -> Try | None:
-        """Look at the newest reading; return the try that just ended, if one did. Sets `instruction` to what is on."""
-        if self.instruction is None:
-            if not self.tries:
-                self._begin(now_s)
+        """Look at the newest reading; return the present try once it has ended."""
+        order = self.order
+        if order is None:
             return None
-        success = False
-        if reading is not None and reading.instruction == self.instruction:
+        done = over = False
+        if reading is not None and (reading.instruction, reading.seed) == (order.instruction, order.seed):
             self._distance_m = reading.distance_m
-            success = reading.success
-        if not success and now_s - self._began_s < self._limit_s:
+            done = reading.done_s is not None and reading.done_s <= self._limit_s + 0.5 / CONTROL_HZ
+            over = reading.time_s >= self._limit_s
+        if not (done or over) and now_s - self._began_s < self._limit_s + GRACE_S:
             return None
-        late = self._began_s + self._limit_s > self._duration_s
+        late = self._began_s + shortest_run_s(self._limit_s) > self._duration_s
         ended = Try(
             number=self.number,
-            instruction=self.instruction,
+            instruction=order.instruction,
+            seed=order.seed,
             start_s=self._began_s,
             end_s=now_s,
-            outcome=Outcome.LATE if late else Outcome.DONE if success else Outcome.FAILED,
+            outcome=Outcome.LATE if late else Outcome.DONE if done else Outcome.FAILED,
             distance_m=self._distance_m,
         )
         self.tries.append(ended)
-        self._begin(now_s)
+        self.order = None
         return ended
 
-    def _begin(self, now_s: float) -> None:
-        self._began_s, self._distance_m = now_s, float("nan")
-        self.instruction = next(self._instructions) if now_s < self._duration_s else None
+
+def shortest_run_s(time_limit_s: float) -> float:
+    """Return how long a run must be for one try of `time_limit_s`, s."""
+    return time_limit_s + GRACE_S

@@ -18,6 +18,7 @@ FPS = 10
 PALETTE_COLORS = 200
 PALETTE_FRAMES = 12
 BAR = 26
+INK = (255, 255, 255)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -42,10 +43,11 @@ def _frames(recording: Recording, times: np.ndarray) -> Iterator[Pillow.Image]:
         for time_s in times:
             qpos = recording.states.before(time_s)
             qpos = recording.states.values[0] if qpos is None else qpos
+            scene = recording.scene_at(time_s)
             picture = Pillow.new("RGB", (WIDTH, HEIGHT + BAR), (24, 27, 31))
-            picture.paste(Pillow.fromarray(large.render(recording.scene, qpos, main)), (0, 0))
+            picture.paste(Pillow.fromarray(large.render(scene, qpos, main)), (0, 0))
             for i, camera in enumerate(others):
-                inset = Pillow.fromarray(small.render(recording.scene, qpos, camera))
+                inset = Pillow.fromarray(small.render(scene, qpos, camera))
                 x, y = WIDTH - 4 - (i + 1) * (INSET_WIDTH + 4), HEIGHT - 6 - INSET_HEIGHT
                 picture.paste((240, 240, 240), (x - 1, y - 1, x + INSET_WIDTH + 1, y + INSET_HEIGHT + 1))
                 picture.paste(inset, (x, y))
@@ -61,8 +63,29 @@ def _caption(draw: ImageDraw.ImageDraw, recording: Recording, time_s: float, fon
     current = next((t for t in recording.tries if t.start_s <= time_s < t.end_s), None)
     done = sum(t.outcome is Outcome.DONE and t.end_s <= time_s for t in recording.tries)
     tried = sum(t.outcome is not Outcome.LATE and t.end_s <= time_s for t in recording.tries)
-    draw.text((8, y), f"“{current.instruction}”" if current else "", fill=(255, 255, 255), font=font)
-    draw.text((WIDTH - 8, y), f"done {done} / {tried}    {time_s:4.1f} s", fill=(190, 196, 204), font=font, anchor="ra")
+    score = f"done {done} / {tried}    {time_s:4.1f} s"
+    if current is not None:
+        text = f"“{current.instruction}”"
+        room = WIDTH - 24 - draw.textlength(score, font=font)
+        if draw.textlength(text, font=font) <= room:
+            draw.text((8, y), text, fill=INK, font=font)
+        else:
+            _two_lines(draw, text, room)
+    draw.text((WIDTH - 8, y), score, fill=(190, 196, 204), font=font, anchor="ra")
+
+
+def _two_lines(draw: ImageDraw.ImageDraw, text: str, room: float) -> None:
+    """Write `text` small enough for two lines."""
+    words = text.split()
+    for size in range(11, 6, -1):
+        font = ImageFont.load_default(size)
+        fits = [n for n in range(1, len(words)) if draw.textlength(" ".join(words[:n]), font) <= room]
+        split = max(fits, default=1)
+        lines = [" ".join(words[:split]), " ".join(words[split:])]
+        if draw.textlength(lines[1], font) <= room:
+            break
+    for i, line in enumerate(lines):
+        draw.text((8, HEIGHT + 1 + 12 * i), line, fill=INK, font=font)
 
 
 def _palette(frames: list[Pillow.Image]) -> Pillow.Image:

@@ -13,9 +13,9 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.ticks import BIN_NS
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.evaluate.demo_summary import KillEffect
+from so_arm_policy.evaluate.measure import measure
 from so_arm_policy.evaluate.recording import NodeRecord, Outcome, Recording, Series
 from so_arm_policy.sim.objects import COLORS
-from so_arm_policy.sim.tasks.reach import REACHED_M
 
 WIDTH_IN = 10.4
 LEAST_SPAN_RAD = 0.2  # a joint that stands looks like one
@@ -53,30 +53,31 @@ def _svg(height_in: float, draw: Callable[[Figure], None]) -> str:
 
 
 def color_of(instruction: str) -> str:
-    """Return the colour that an instruction names, for a plot; grey where it names none."""
-    for word, rgb in COLORS.items():
-        if word in instruction.split():
-            return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
-    return FAINT
+    """Return the colour that an instruction names first, for a plot; grey where it names none."""
+    rgb = next((COLORS[word] for word in instruction.split() if word in COLORS), None)
+    return FAINT if rgb is None else "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def timeline(recording: Recording) -> str:
     """Distance to the goal over time, with the instructions as coloured spans, holds and kills."""
+    known = measure(recording.task)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         times, distance = _gaps_at_tries(recording)
         axes.plot(times, 100 * distance, color=INK, linewidth=1.6)
         top = max(5.0, 1.18 * 100 * float(np.nanmax(distance, initial=0.05)))
-        axes.axhline(100 * REACHED_M, color=GOOD, linewidth=1, linestyle=(0, (4, 3)))
-        axes.text(recording.duration_s, 100 * REACHED_M, " reached", color=GOOD, va="center", fontsize=8)
+        if known.limit_m is not None:
+            axes.axhline(100 * known.limit_m, color=GOOD, linewidth=1, linestyle=(0, (4, 3)))
+            name = f" {known.limit_name}"
+            axes.text(recording.duration_s, 100 * known.limit_m, name, color=GOOD, va="center", fontsize=8)
         for t in recording.tries:
             color = color_of(t.instruction)
             axes.axvspan(t.start_s, t.end_s, color=color, alpha=0.16, linewidth=0)
             sign, ink = SIGNS[t.outcome]
             axes.text((t.start_s + t.end_s) / 2, 0.99 * top, sign, color=ink, ha="center", va="top", fontsize=12)
         _mark_events(axes, recording)
-        axes.set(xlim=(0, recording.duration_s), ylim=(0, top), xlabel="time, s", ylabel="distance to the cube, cm")
+        axes.set(xlim=(0, recording.duration_s), ylim=(0, top), xlabel="time, s", ylabel="distance, cm")
 
     return _svg(2.7, draw)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.evaluate.recording import Frame, Kill, ModeChange, NodeRecord, Recording, Series, Try
+from so_arm_policy.evaluate.recording import Frame, Kill, ModeChange, NodeRecord, Recording, SceneChange, Series, Try
 from so_arm_policy.sim.scene import Scene
 
 HISTOGRAM = "lateness_histogram_10us"
@@ -98,8 +98,9 @@ class Recorder:
     """Grows while a run goes on. One thread owns it. Times in s since the start of the run."""
 
     def __init__(self, robot: RobotConfig, scene: Scene, state_size: int) -> None:
-        """state_size: numbers in the simulator's qpos."""
-        self._robot, self._scene = robot, scene
+        """scene: the present one; state_size: numbers in the simulator's qpos."""
+        self._robot = robot
+        self._scenes = [SceneChange(time_s=0.0, scene=scene)]
         joints = len(robot.joints)
         self._commands, self._measured, self._states = _Rows(joints), _Rows(joints), _Rows(state_size)
         self._distance, self._context_age = _Rows(1), _Rows(1)
@@ -121,6 +122,10 @@ class Recorder:
         """Note a joint state, (n,) rad."""
         self.arrival("joint_states", time_s)
         self._measured.add(time_s, q)
+
+    def scene(self, time_s: float, scene: Scene) -> None:
+        """Note the scene of the states that come now."""
+        self._scenes.append(SceneChange(time_s=time_s, scene=scene))
 
     def state(self, time_s: float, qpos: FloatArray) -> None:
         """Note the state of the whole simulator."""
@@ -174,7 +179,7 @@ class Recorder:
             source=source,
             task=task,
             seed=seed,
-            scene=self._scene,
+            scenes=tuple(self._scenes),
             duration_s=duration_s,
             commands=self._commands.series(),
             measured=self._measured.series(),

@@ -55,14 +55,26 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Try:
-    """One instruction given to the robot. distance_m: what was left to the goal at its end, nan when never heard of."""
+    """One instruction given to the robot, in the scene of `seed`.
+
+    distance_m: what was left to the goal at its end, nan when never heard of.
+    """
 
     number: int
     instruction: str
+    seed: int
     start_s: float
     end_s: float
     outcome: Outcome
     distance_m: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneChange:
+    """From here on, the simulator's states are of this scene."""
+
+    time_s: float
+    scene: Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +130,10 @@ class NodeRecord:
 class Recording:
     """A whole run.
 
-    commands, measured: joint positions, (T, n) rad, of joint_command and joint_states. states: the simulator's qpos.
-    distance: to the goal of the present instruction, (T, 1) m. context_age: at each chunk, how much older its pictures
-    were than its joints, (T, 1) s. arrivals: stream name -> times at which a message came, (T,) s each.
-    passed: proposals passed bit-identical; verdicts: all others by reason. Both count the run only.
+    scenes: at least the first one. commands, measured: joint positions, (T, n) rad, of joint_command and joint_states.
+    states: the simulator's qpos. distance: to the goal of the present instruction, (T, 1) m. context_age: at each
+    chunk, how much older its pictures were than its joints, (T, 1) s. arrivals: stream name -> times at which a message
+    came, (T,) s each. passed: proposals passed bit-identical; verdicts: all others by reason. Both count the run only.
     failure: why the nodes could not go on to the end, or "".
     """
 
@@ -130,7 +142,7 @@ class Recording:
     source: str
     task: str
     seed: int
-    scene: Scene
+    scenes: tuple[SceneChange, ...]
     duration_s: float
     commands: Series
     measured: Series
@@ -156,6 +168,12 @@ class Recording:
                 raise ShapeError(f"recording: got {name} of shape {got}, expected (T, {width})")
         if not 0.0 < self.duration_s < 1e6:
             raise ShapeError(f"recording: got duration_s {self.duration_s}, expected 0 < duration_s < 1e6")
+        if not self.scenes:
+            raise ShapeError("recording: got no scene, expected the first one")
+
+    def scene_at(self, time_s: float) -> Scene:
+        """Return the scene that the newest state at or before `time_s` is of; before the first state, the first one."""
+        return next((c.scene for c in reversed(self.scenes) if c.time_s <= time_s), self.scenes[0].scene)
 
     def node(self, name: str) -> NodeRecord | None:
         """Return what is known of node `name`."""

@@ -17,6 +17,7 @@ from so_arm_policy import __version__
 from so_arm_policy.core.values import Image
 from so_arm_policy.evaluate import plots
 from so_arm_policy.evaluate.demo_summary import DemoSummary, Row, kill_text, table
+from so_arm_policy.evaluate.measure import measure
 from so_arm_policy.evaluate.recording import Recording, Try
 from so_arm_policy.evaluate.sight import Sight
 
@@ -62,6 +63,7 @@ def write_report(
     text = environment.get_template(TEMPLATE).render(
         recording=recording,
         summary=summary,
+        measure=measure(recording.task),
         tiles=_tiles(summary),
         rows=table(summary),
         tries=[_card(recording, attempt) for attempt in recording.tries],

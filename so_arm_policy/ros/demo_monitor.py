@@ -1,4 +1,4 @@
-"""Listens to the whole stack and keeps what the demo's report shows; also gives the instructions."""
+"""Listens to the whole stack and keeps what the demo's report shows; also lays the table and gives the instructions."""
 
 import functools
 import threading
@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.task import Future
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
@@ -17,13 +18,14 @@ from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import SoArmError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.evaluate.director import TaskReading
+from so_arm_policy.evaluate.director import Order, TaskReading
 from so_arm_policy.evaluate.recorder import NodeHistory, Recorder
 from so_arm_policy.evaluate.recording import Frame
 from so_arm_policy.msg import ActionChunk, SafetyStatus, SimState
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.safety.values import Mode
 from so_arm_policy.sim.scene import Scene
+from so_arm_policy.srv import SetScene
 
 DEPTH = 256  # of every queue here: a monitor that was kept waiting must not count fewer messages than were sent
 
@@ -42,7 +44,8 @@ class DemoMonitor(Node):
         self._recorder: Recorder | None = None
         self._start_ns = 0
         self._status: SafetyStatus | None = None
-        self._told = self._scene_text = ""
+        self._told = ("", 0)
+        self._scene_text = ""
         self._q: FloatArray = robot.home
         self._pictures: dict[str, bytes] = {}
         self.scene: Scene | None = None
@@ -51,6 +54,7 @@ class DemoMonitor(Node):
         self.heard: set[str] = set()
         self.histories: dict[str, NodeHistory] = {}
         self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+        self._scene_client = self.create_client(topics.SET_SCENE.type, topics.SET_SCENE.name)
         self._listen(topics.JOINT_COMMAND, self._on_command)
         self._listen(topics.JOINT_STATES, self._on_joint_states)
         self._listen(topics.CHUNK, self._on_chunk)
@@ -82,10 +86,20 @@ class DemoMonitor(Node):
         """Time since the run began."""
         return (time.monotonic_ns() - self._start_ns) / NS
 
-    def tell(self, instruction: str) -> None:
+    def tell(self, order: Order) -> None:
         """Give an instruction to the robot and to its judge."""
-        self.reading, self._told = None, instruction
-        self._instructions.publish(String(data=instruction))
+        self.reading, self._told = None, (order.instruction, order.seed)
+        self._instructions.publish(String(data=order.instruction))
+
+    def set_scene(self, scene: Scene, task: str) -> Future | None:
+        """Ask the simulator to put `scene` around the arm and to judge `task`; None while there is no simulator."""
+        if not self._scene_client.service_is_ready():
+            return None
+        return self._scene_client.call_async(SetScene.Request(task=task, scene=convert.scene_json(scene)))
+
+    def forget(self, asked: Future) -> None:
+        """Wait no longer for the answer to `set_scene`."""
+        self._scene_client.remove_pending_request(asked)
 
     def keep_pictures(self, number: int, instruction: str) -> None:
         """Keep the newest picture of each camera for the report, as of try `number`."""
@@ -143,22 +157,26 @@ class DemoMonitor(Node):
 
     def _on_state(self, msg: SimState) -> None:
         self.heard.add("sim/state")
+        now_s = self.now_s()
         if msg.scene != self._scene_text:
             self.scene, self._scene_text, self.state_size = convert.scene(msg.scene), msg.scene, len(msg.qpos)
+            if self._recorder is not None:
+                self._recorder.scene(now_s, self.scene)
         if self._recorder is not None:
-            self._recorder.state(self.now_s(), vector(msg.qpos, self.state_size, "sim/state"))
+            self._recorder.state(now_s, vector(msg.qpos, self.state_size, "sim/state"))
 
     def _on_task(self, msg: DiagnosticStatus) -> None:
         values = {item.key: item.value for item in msg.values}
         if "distance_m" not in values:
             return
-        reading = TaskReading(
+        self.reading = reading = TaskReading(
+            seed=int(values["seed"]),
             instruction=values["instruction"],
             distance_m=float(values["distance_m"]),
-            success=values["success"] == "True",
+            time_s=float(values["time_s"]),
+            done_s=float(values["done_s"]) if "done_s" in values else None,
         )
-        self.reading = reading
-        if self._recorder is not None and reading.instruction == self._told:
+        if self._recorder is not None and (reading.instruction, reading.seed) == self._told:
             self._recorder.distance(self.now_s(), reading.distance_m)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:

@@ -1,4 +1,4 @@
-"""One demo from start to stop: the stack as processes, instructions one after another, nodes killed on request."""
+"""One demo from start to stop: the stack as processes, one order after another, nodes killed on request."""
 
 import os
 import threading
@@ -15,10 +15,11 @@ from rclpy.signals import SignalHandlerOptions
 
 from so_arm_policy.core.errors import DeviceError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.evaluate.director import Director, instruction_sequence
+from so_arm_policy.evaluate.director import Director
 from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.evaluate.recording import Kill, Outcome, Recording, Try
 from so_arm_policy.ros.demo_monitor import DemoMonitor
+from so_arm_policy.ros.demo_orders import orders
 from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
@@ -30,6 +31,7 @@ POLL_S = 0.02
 PICTURED_TRIES = 60  # no report shows the pictures of more
 LOOK_S = 0.4  # how long after an instruction its first picture is kept
 TAIL_LINES = 12
+WIDTH = 28  # of most instructions
 STREAMS = ("joint_states", "joint_command", "safety/status", "sim/state")
 
 Say = Callable[[str], None]
@@ -126,13 +128,11 @@ class _Run:
     """The timed part."""
 
     def __init__(self, plan: DemoPlan, stack: Stack, monitor: DemoMonitor, say: Say) -> None:
-        assert monitor.scene is not None
-        instructions = instruction_sequence(plan.task.instructions(monitor.scene), plan.seed)
         self._plan, self._stack, self._monitor, self._say = plan, stack, monitor, say
-        self._director = Director(instructions, plan.task.time_limit_s, plan.duration_s)
+        self._orders = orders(plan.task, plan.seed, monitor)
+        self._director = Director(plan.task.time_limit_s, plan.duration_s)
         self._due = sorted(plan.kills, key=lambda kill: kill.time_s)
         self._killed: list[Kill] = []
-        self._told: str | None = None
         self._looked = 0
         self._told_s = 0.0
 
@@ -173,12 +173,15 @@ class _Run:
         if ended is not None:
             self._keep_pictures(ended.number, ended.instruction)
             self._say(progress(ended))
-        if director.instruction is not None and director.instruction != self._told:
-            self._told, self._told_s = director.instruction, now_s
-            monitor.tell(director.instruction)
-        if self._told is not None and self._looked < director.number and now_s - self._told_s >= LOOK_S:
+        if director.order is None:
+            order = self._orders.next(now_s)
+            if order is not None:
+                self._told_s = now_s
+                monitor.tell(order)
+                director.begin(now_s, order)
+        if director.order is not None and self._looked < director.number and now_s - self._told_s >= LOOK_S:
             self._looked = director.number
-            self._keep_pictures(director.number, self._told)
+            self._keep_pictures(director.number, director.order.instruction)
 
     def _keep_pictures(self, number: int, instruction: str) -> None:
         if number <= PICTURED_TRIES:
@@ -200,4 +203,4 @@ def progress(ended: Try) -> str:
         Outcome.FAILED: f"NOT done in {seconds}, {100 * ended.distance_m:.1f} cm away",
         Outcome.LATE: "not counted, begun too late to have its whole time",
     }[ended.outcome]
-    return f"  {ended.number:3}  {ended.instruction:28} {text}"
+    return f"  {ended.number:3}  {ended.instruction:{WIDTH}} {text}"

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.policy.manifest import read_manifest
+from so_arm_policy.policy.shipped import bundle_for
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
 ROBOTS = ("sim", "mock", "feetech")
@@ -31,8 +34,12 @@ class StackOptions:
     """What a person chooses; the arguments of the launch files and the options of `so-arm up` are these fields."""
 
     robot: str = _option("sim", "what stands for the arm: MuJoCo, an echo of the commands, or the servo bus", ROBOTS)
-    description: str = _option("so101", "robot description: a shipped name (config/robots) or the path of a YAML file")
-    bundle: str = _option("reach_flow", "policy: a shipped name (bundles) or the path of a bundle's folder")
+    description: str = _option(
+        "", "robot description: a shipped name (config/robots) or the path of a YAML file; empty: that of the policy"
+    )
+    task: str = _option("reach", "task that the policy is chosen for, and that the simulator draws and judges")
+    family: str = _option("flow", "kind of the policy that is chosen, where none is named")
+    bundle: str = _option("", "policy: a shipped name (bundles) or a bundle's folder; empty: one for task and family")
     control_source: str = _option("system1", "source that acts at first: the policy (system1), pid or hold", SOURCES)
     cameras: str = _option(
         "sim",
@@ -43,7 +50,6 @@ class StackOptions:
     use_sim_time: bool = _option(False, "take robot time from the simulator, on /clock")
     params_file: str = _option("", "YAML file of ROS parameters on top of all this")
     log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
-    task: str = _option("reach", "task that the simulator draws and judges")
     seed: int = _option(0, "seed of the simulator's scene")
 
     def __post_init__(self) -> None:
@@ -101,15 +107,25 @@ def yaml_value(value: Value) -> str:
     return mantissa + exponent_mark + exponent
 
 
+def resolved(options: StackOptions) -> StackOptions:
+    """Return `options` with the policy and the robot named. Raises ConfigError or BundleError."""
+    bundle, description = options.bundle, options.description
+    if options.control_source == "system1":
+        path = find_shipped("bundles", bundle) if bundle else bundle_for(options.task, options.family)
+        bundle = os.path.abspath(path)
+        description = description or read_manifest(path).robot
+    return replace(options, bundle=bundle, description=description or make_task(options.task).robot)
+
+
 def stack(options: StackOptions) -> list[NodeSpec]:
-    """Return the nodes, in the order in which they are started. Raises ConfigError."""
+    """Return the nodes, in the order in which they are started. Raises ConfigError or BundleError."""
+    options = resolved(options)
     robot = load_robot(options.description)
     specs = [_robot_node(options)]
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
     if options.control_source == "system1":
-        bundle = os.path.abspath(find_shipped("bundles", options.bundle))
-        specs.append(_node(options, "system2", "system2", {"bundle": bundle}))
-        specs.append(_node(options, "system1", "system1", {"bundle": bundle}))
+        specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
+        specs.append(_node(options, "system1", "system1", {"bundle": options.bundle}))
     else:
         specs.append(_node(options, options.control_source, options.control_source, {}))
     specs.append(_node(options, "safety_supervisor", "safety_supervisor", {"source": options.control_source}))

@@ -77,6 +77,7 @@ class Tape:
             Try(
                 number=len(self.tries) + 1,
                 instruction=result.instruction,
+                seed=result.seed,
                 start_s=self.start_s,
                 end_s=self.now_s,
                 outcome=outcome,

@@ -33,7 +33,7 @@ def recording(robot: RobotConfig) -> Recording:
         if not KILL_S < time_s < BACK_S:
             recorder.chunk(time_s, context_age_s=0.1)
     tries = tuple(
-        Try(number=i + 1, instruction="x", start_s=s, end_s=s + 2.0, outcome=Outcome.DONE, distance_m=0.0)
+        Try(number=i + 1, instruction="x", seed=0, start_s=s, end_s=s + 2.0, outcome=Outcome.DONE, distance_m=0.0)
         for i, s in enumerate((0.0, 2.0, 4.0, 6.0, 8.0))
     )
     finished = recorder.finish(

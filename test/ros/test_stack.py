@@ -1,12 +1,13 @@
 """The stack as data."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import yaml
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack, yaml_value
+from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack, yaml_value
 
 
 @pytest.fixture
@@ -42,6 +43,18 @@ def test_the_policy_s_stack_has_the_boxes_of_the_data_flow(options):
 def test_a_hand_crafted_source_needs_no_policy(source):
     specs = stack(StackOptions(control_source=source, cameras="none", bundle="there is none"))
     assert names(specs) == ["simulator", source, "safety_supervisor"]
+
+
+def test_policy_and_robot_follow_from_the_task():
+    options = resolved(StackOptions())
+    assert (Path(options.bundle).name, options.description) == ("reach_flow", "so101")
+    assert {spec.parameters["robot"] for spec in stack(StackOptions())} == {"so101"}
+    assert resolved(StackOptions(task="handover", control_source="hold")).description == "so101_bimanual"
+
+
+def test_no_policy_for_a_task_is_one_error_that_lists_what_there_is():
+    with pytest.raises(ConfigError, match="none of family 'flow' for task 'juggle', there is .*reach_flow: flow for"):
+        stack(StackOptions(task="juggle"))
 
 
 def test_the_mock_robot_takes_the_simulator_s_place(options):
