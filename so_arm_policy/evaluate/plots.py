@@ -187,7 +187,7 @@ def _widen(axes: Axes, least: float) -> None:
 
 def _mark_events(axes: Axes, recording: Recording) -> None:
     ends_s = [change.time_s for change in recording.modes[1:]] + [recording.duration_s]
-    for change, end_s in zip(recording.modes, ends_s, strict=True):
+    for change, end_s in zip(recording.modes, ends_s, strict=False):  # no mode was heard of: one end too many
         if change.mode != "ACTIVE":
             axes.axvspan(change.time_s, end_s, color=BAD, alpha=0.13, linewidth=0)
     for event in recording.kills:

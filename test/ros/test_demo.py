@@ -6,12 +6,14 @@ import socket
 from pathlib import Path
 
 import pytest
+from tiny_bundle import write_tiny_bundle
 
 from so_arm_policy import cli
 from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.ros import domain as domains
 from so_arm_policy.ros.demo_command import make_folder, parse_kills
 from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.sim.tasks import make_task
 
 LIMIT_S = 60.0
 
@@ -33,6 +35,24 @@ def test_the_whole_stack_runs_loses_a_node_and_is_reported_on(bundle: Path, tmp_
     assert "Not good enough" in page
     assert "What System 2 looks at" in page
     assert (out / "demo.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_a_task_that_uses_its_scene_up_gets_a_fresh_one_for_each_try(robot, tmp_path: Path, capfd) -> None:
+    task, out = make_task("pick_place"), tmp_path / "demo"
+    manifest = {"tasks": ("pick_place",), "max_tokens": 18}
+    write_tiny_bundle(tmp_path / "tiny", robot, task.corpus(), **manifest)
+    options = ["--task", "pick_place", "--bundle", str(tmp_path / "tiny"), "--out", str(out)]
+    assert cli.main(["demo", "--duration", "11.5", "--seed", "7", "--film", "0", *options]) == 1
+    assert task.sample(7).instruction in capfd.readouterr().out
+    figures = json.loads((out / "summary.json").read_text())
+    assert figures["tasks_tried"] == 1
+    assert "Square: where that should truly go" in (out / "report.html").read_text()
+
+
+def test_a_task_that_the_policy_does_not_know_is_refused(bundle: Path, tmp_path: Path, capsys) -> None:
+    options = ["--task", "sort", "--bundle", str(bundle), "--out", str(tmp_path)]
+    assert cli.main(["demo", *options]) == cli.FAILED
+    assert "--task: got 'sort', expected one of ['reach']" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
