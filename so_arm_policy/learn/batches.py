@@ -23,10 +23,11 @@ DISTURBED = 0.5  # of the committed motions are not the expert's
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """B pictures, each asked A things. images: (B, cameras, H, W, 3); the rest has B * A rows.
+    """B pictures, each asked A things. images: (B, cameras, H, W, 3); the rest has B * A rows but the last two.
 
     words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (2,)
     numbers of the overhead picture's patches that show them; roll: cosine, sine, and 1 where they count; progress: ().
+    shown: (B, K) patch that shows each object; names: (B, K, 2) numbers of its colour and kind.
     """
 
     images: Tensor
@@ -37,6 +38,8 @@ class SceneBatch:
     patches: Tensor
     roll: Tensor
     progress: Tensor
+    shown: Tensor
+    names: Tensor
 
 
 class SceneBatches:
@@ -50,7 +53,7 @@ class SceneBatches:
         grid: tuple[int, int],
         *,
         tasks: tuple[Task, ...] = (),
-        asked: int = 3,
+        asked: int = 6,
     ) -> None:
         """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A.
 
@@ -71,8 +74,18 @@ class SceneBatches:
         state = np.repeat(self._data.q[self._data.frames[frames]], self._asked, axis=0)
         columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
         words, source, place, patches, roll, progress = columns
+        names = self._data.scene["scene.names"][frames]
         return SceneBatch(
-            torch.from_numpy(images), words, torch.from_numpy(state), source, place, patches, roll, progress
+            images=torch.from_numpy(images),
+            words=words,
+            state=torch.from_numpy(state),
+            source=source,
+            place=place,
+            patches=patches,
+            roll=roll,
+            progress=progress,
+            shown=torch.from_numpy(self._patches[frames, : names.shape[1]]),
+            names=torch.from_numpy(names),
         )
 
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:

@@ -18,8 +18,10 @@ from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.families import make_expert
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, fit
-from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
+from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig, SceneFeatures
+from so_arm_policy.sim.objects import COLORS, KINDS
 
+NAMING = 0.1  # weight of the loss of patches that name what they show
 M = TypeVar("M", bound=nn.Module)
 STATISTICS = 4096  # chunks that normalisation is taken from
 WEIGHTS = {
@@ -36,8 +38,8 @@ class TrainConfig:
     """One training. scene: loop of System 2; action: loop of System 1; batch sizes in pictures and in states."""
 
     seed: int = 0
-    scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, rate=1e-3))
-    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6000, rate=1.5e-3))
+    scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=10_000, rate=1e-3))
+    action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=8000, rate=1.5e-3))
     scene_batch: int = 32
     action_batch: int = 128
     encoder: SceneEncoderConfig = field(default_factory=SceneEncoderConfig)
@@ -56,15 +58,26 @@ class SceneObjective(nn.Module):
     """What System 2 is trained to: point at the object that each instruction means, and say where it is."""
 
     def __init__(self, encoder: SceneEncoder) -> None:
-        """Wrap the encoder."""
+        """Wrap the encoder. In training only, patches are also taught to say colour and kind of what they show."""
         super().__init__()
         self.encoder = encoder
+        self.color = nn.Linear(encoder.config.width, len(COLORS))
+        self.kind = nn.Linear(encoder.config.width, len(KINDS))
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and the median distance in the table plane in mm."""
-        losses = scene_losses(self.encoder, batch)
+        patches = self.encoder.see(batch.images)
+        losses = scene_losses(self.encoder, self.encoder.fuse(patches, batch.words, batch.state), batch)
+        named = self._naming(patches, batch)
         figures = {name: value.detach().mean() for name, value in losses.parts.items()}
-        return losses.total, {"mm": losses.source_m.detach().median() * 1e3, **figures}
+        figures |= {"mm": losses.source_m.detach().median() * 1e3, "named": named.detach()}
+        return losses.total + NAMING * named, figures
+
+    def _naming(self, patches: Tensor, batch: SceneBatch) -> Tensor:
+        """Return the loss of the names that patches (B, patches, d) give to the objects they show."""
+        shown = patches.take_along_dim(batch.shown.unsqueeze(-1), dim=1).flatten(0, 1)
+        color, kind = batch.names.flatten(0, 1).unbind(-1)
+        return functional.cross_entropy(self.color(shown), color) + functional.cross_entropy(self.kind(shown), kind)
 
 
 class ActionObjective(nn.Module):
@@ -104,9 +117,8 @@ class SceneLosses:
     right_step: Tensor
 
 
-def scene_losses(encoder: SceneEncoder, batch: SceneBatch) -> SceneLosses:
+def scene_losses(encoder: SceneEncoder, said: SceneFeatures, batch: SceneBatch) -> SceneLosses:
     """Compare what the encoder says of a batch with the truth."""
-    said = encoder(batch.images, batch.words, batch.state)
     counts = batch.roll[:, 2]
     roll = ((said.roll - batch.roll[:, :2]).square().sum(-1) * counts).sum() / counts.sum().clamp(min=1.0)
     parts = {
@@ -133,7 +145,8 @@ def _apart(encoder: SceneEncoder, got: Tensor, expected: Tensor) -> Tensor:
 def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 600) -> dict[str, float]:
     """Return the errors on held-out scenes: places in mm, and the share of right steps."""
     rng = np.random.default_rng(1)
-    checked = [scene_losses(encoder, batches.draw(rng, 50)) for _ in range(pictures // 50)]
+    drawn = (batches.draw(rng, 50) for _ in range(pictures // 50))
+    checked = [scene_losses(encoder, encoder(b.images, b.words, b.state), b) for b in drawn]
     figures: dict[str, float] = {}
     for name in ("source", "place"):
         errors = torch.cat([getattr(losses, f"{name}_m") for losses in checked]) * 1e3
