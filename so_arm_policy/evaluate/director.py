@@ -9,7 +9,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.evaluate.recording import Outcome, Try
 
-GRACE_S = 1.0  # what the judge's word may take, and a simulator that is a little slow
+GRACE_S = 1.0  # what the judge's word may take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ def instruction_sequence(instructions: Sequence[str], seed: int) -> Iterator[str
 class Director:
     """Follows one try after another. Times are arguments, in s since the start of the run.
 
+    The time limit is one of simulated time, which only the judge knows; a judge that is silent for as long ends the try.
     A try that begins too late to have its whole time before the end goes on to the end, but does not count, whatever
     came of it: otherwise the last success would count and the last failure would not.
     """
@@ -66,7 +67,8 @@ class Director:
         if not (time_limit_s > 0.0 and least_s <= duration_s):
             raise ConfigError(f"demo: got a duration of {duration_s:g} s, expected at least {least_s:g} s, one try")
         self._limit_s, self._duration_s = time_limit_s, duration_s
-        self._began_s = 0.0
+        self._began_s = self._heard_s = 0.0
+        self._heard: TaskReading | None = None
         self._distance_m = float("nan")
         self.order: Order | None = None
         self.tries: list[Try] = []
@@ -79,7 +81,8 @@ class Director:
     def begin(self, now_s: float, order: Order) -> None:
         """Begin a try; the robot was told just now."""
         assert self.order is None
-        self._began_s, self._distance_m, self.order = now_s, float("nan"), order
+        self._began_s = self._heard_s = now_s
+        self._heard, self._distance_m, self.order = None, float("nan"), order
 
     def update(self, now_s: float, reading: TaskReading | None) -> Try | None:
         """Look at the newest reading; return the present try once it has ended."""
@@ -88,19 +91,32 @@ class Director:
             return None
         done = over = False
         if reading is not None and (reading.instruction, reading.seed) == (order.instruction, order.seed):
-            self._distance_m = reading.distance_m
+            self._heard_s = self._heard_s if reading is self._heard else now_s
+            self._heard, self._distance_m = reading, reading.distance_m
             done = reading.done_s is not None and reading.done_s <= self._limit_s + 0.5 / CONTROL_HZ
             over = reading.time_s >= self._limit_s
-        if not (done or over) and now_s - self._began_s < self._limit_s + GRACE_S:
+        if not (done or over) and now_s - self._heard_s < self._limit_s + GRACE_S:
             return None
-        late = self._began_s + shortest_run_s(self._limit_s) > self._duration_s
+        return self._end(now_s, order, Outcome.DONE if done else Outcome.FAILED)
+
+    def finish(self, now_s: float) -> Try | None:
+        """End the run: a try that should have ended by now, but for a slow simulator, has failed; return it."""
+        if self.order is None or self._late:
+            return None
+        return self._end(now_s, self.order, Outcome.FAILED)
+
+    @property
+    def _late(self) -> bool:
+        return self._began_s + shortest_run_s(self._limit_s) > self._duration_s
+
+    def _end(self, now_s: float, order: Order, outcome: Outcome) -> Try:
         ended = Try(
             number=self.number,
             instruction=order.instruction,
             seed=order.seed,
             start_s=self._began_s,
             end_s=now_s,
-            outcome=Outcome.LATE if late else Outcome.DONE if done else Outcome.FAILED,
+            outcome=Outcome.LATE if self._late else outcome,
             distance_m=self._distance_m,
         )
         self.tries.append(ended)

@@ -146,6 +146,7 @@ class _Run:
             self._direct(now_s)
             time.sleep(POLL_S)
         duration_s = min(monitor.now_s(), self._plan.duration_s)
+        self._end_of(self._director.finish(duration_s))
         monitor.end()
         restarts, memory = stack.restarts, stack.rss_mib()
         nodes = tuple(
@@ -169,10 +170,7 @@ class _Run:
 
     def _direct(self, now_s: float) -> None:
         monitor, director = self._monitor, self._director
-        ended = director.update(now_s, monitor.reading)
-        if ended is not None:
-            self._keep_pictures(ended.number, ended.instruction)
-            self._say(progress(ended))
+        self._end_of(director.update(now_s, monitor.reading))
         if director.order is None:
             order = self._orders.next(now_s)
             if order is not None:
@@ -182,6 +180,11 @@ class _Run:
         if director.order is not None and self._looked < director.number and now_s - self._told_s >= LOOK_S:
             self._looked = director.number
             self._keep_pictures(director.number, director.order.instruction)
+
+    def _end_of(self, ended: Try | None) -> None:
+        if ended is not None:
+            self._keep_pictures(ended.number, ended.instruction)
+            self._say(progress(ended))
 
     def _keep_pictures(self, number: int, instruction: str) -> None:
         if number <= PICTURED_TRIES:

@@ -70,6 +70,33 @@ def test_done_with_the_last_tick_is_done_however_late_that_is_heard() -> None:
     assert ended.outcome is Outcome.FAILED
 
 
+def test_a_slow_simulator_takes_longer_than_the_clock() -> None:
+    director = begun()
+    for now_s in range(1, 16):
+        assert director.update(float(now_s), reading(COLORS[0], time_s=now_s / 2)) is None
+    ended = director.update(16.0, reading(COLORS[0], time_s=8.0))
+    assert ended is not None
+    assert ended.outcome is Outcome.FAILED
+
+
+def test_a_judge_that_fell_silent_ends_the_try() -> None:
+    director, last = begun(), reading(COLORS[0], time_s=2.0)
+    assert director.update(3.0, last) is None
+    assert director.update(3.0 + 8.0, last) is None
+    assert director.update(3.0 + 8.0 + GRACE_S, last) is not None
+
+
+def test_what_the_end_of_the_run_cuts_off_has_failed_unless_it_began_too_late() -> None:
+    director = begun(duration_s=12.0)
+    director.update(11.0, reading(COLORS[0], time_s=5.0))
+    ended = director.finish(12.0)
+    assert ended is not None
+    assert (ended.outcome, ended.end_s) == (Outcome.FAILED, 12.0)
+    assert director.finish(12.0) is None
+    director.begin(11.9, Order(COLORS[1], 0))
+    assert director.finish(12.0) is None
+
+
 @pytest.mark.parametrize("other", [{"instruction": COLORS[1]}, {"instruction": COLORS[0], "seed": 1}])
 def test_a_reading_about_something_else_counts_for_nothing(other: dict[str, object]) -> None:
     director = begun()
