@@ -56,7 +56,7 @@ def instruction_sequence(instructions: Sequence[str], seed: int) -> Iterator[str
 class Director:
     """Follows one try after another. Times are arguments, in s since the start of the run.
 
-    The time limit is one of simulated time, which only the judge knows; a judge that is silent for as long ends the try.
+    The time limit is in simulated time, which only the judge knows; a judge that is silent for as long ends the try.
     A try that begins too late to have its whole time before the end goes on to the end, but does not count, whatever
     came of it: otherwise the last success would count and the last failure would not.
     """
