@@ -42,6 +42,15 @@ learn: setup $(STAMPS)/learn ## Install what `so-arm train` needs as well (torch
 demo: setup ## Run the full stack in simulation for DURATION seconds and print how it did
 	$(BIN)/so-arm demo --duration $(DURATION) $(if $(TASK),--task $(TASK)) $(if $(FAMILY),--family $(FAMILY))
 
+.PHONY: models
+models: setup ## Write docs/models.md from the bundles
+	$(BIN)/so-arm models
+
+.PHONY: latency
+latency: setup ## Measure the bundles' inference, on a quiet machine, and write docs/models.md
+	$(BIN)/python bench/models.py
+	$(BIN)/so-arm models
+
 .PHONY: test
 test: setup $(STAMPS)/learn $(STAMPS)/dev ## Run all tests; PYTEST_ARGS="-k name" to choose
 	$(OVERLAY) $(BIN)/python -m pytest $(PYTEST_ARGS)

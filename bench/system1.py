@@ -16,16 +16,13 @@ import json
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
-from system1_paced import paced, percentiles
+from compare import Variant, compared, pin_to_one_core, print_compared, session_run
+from system1_paced import paced
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import SoArmError
@@ -33,21 +30,13 @@ from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.policy import golden
 from so_arm_policy.policy.bundle import Bundle, load_bundle
-from so_arm_policy.policy.graphs import session_options, system1_spec, system2_spec
+from so_arm_policy.policy.graphs import PRECISIONS, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.robot.description import load_robot
 
 BUDGET_MS = 1000.0 / CONTROL_HZ
 SHIPPED = "A the bundle's graph, keys and values given"
 EXPORTED = "B as A, exported now with opset 23, random weights"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to infer, and the name of the one it is compared with: the same but for one thing."""
-
-    run: Callable[[], object]
-    base: str
 
 
 def shipped_variants(bundle: Bundle) -> dict[str, Variant]:
@@ -63,14 +52,19 @@ def shipped_variants(bundle: Bundle) -> dict[str, Variant]:
         (keys_values,) = system2.run(["keys_values"], feed2)
         return system1.run(["positions"], feed1 | {"keys_values": keys_values})
 
+    int8 = {}
+    if "int8" in bundle.precisions:
+        session = bundle.system1_session(precision="int8")
+        int8["A in int8"] = Variant(lambda: session.run(["positions"], feed1), SHIPPED)
     return {
         SHIPPED: Variant(lambda: system1.run(["positions"], feed1), SHIPPED),
+        **int8,
         "A + whole System 2 graph before each inference": Variant(with_system2, SHIPPED),
     }
 
 
 def torch_variants(manifest: Manifest, folder: Path) -> dict[str, Variant]:
-    """Variants that torch makes: the same sizes, random weights. Empty where sizes cannot be told from the manifest."""
+    """Variants that torch makes: the same sizes, random weights; of family flow only."""
     import torch  # noqa: PLC0415 - optional
     from system1_variants import FromTokens, flow_like, tokens_like  # noqa: PLC0415 - needs torch
 
@@ -95,38 +89,13 @@ def torch_variants(manifest: Manifest, folder: Path) -> dict[str, Variant]:
         path = folder / f"{number}.onnx"
         graph.export(path, opset)
         feed = {key: value.numpy() for key, value in graph.inputs.items()}
-        variants[name] = Variant(_runner(path, feed), EXPORTED)
+        variants[name] = Variant(session_run(path.read_bytes(), feed, ("positions",)), EXPORTED)
 
     def eager() -> object:
         with torch.inference_mode():
             return given.module(*inputs.values())
 
     return {**variants, "B in torch, eager": Variant(eager, EXPORTED)}
-
-
-def _runner(path: Path, feed: dict[str, Any]) -> Callable[[], object]:
-    session = ort.InferenceSession(path.read_bytes(), session_options(), providers=["CPUExecutionProvider"])
-    return lambda: session.run(["positions"], feed)
-
-
-def compared(variants: dict[str, Variant], rounds: int) -> dict[str, dict[str, float]]:
-    """Time every variant once in each round, in changing order. Ratios: medians over rounds, each to its base."""
-    names = list(variants)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for variant in variants.values():
-        for _ in range(10):
-            variant.run()
-    for number in tqdm(range(rounds), desc="compared", unit="round"):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            began = time.perf_counter_ns()
-            variants[name].run()
-            times[name].append((time.perf_counter_ns() - began) / 1e6)
-    table = {}
-    for name, variant in variants.items():
-        low, middle, high = np.percentile(np.array(times[name]) / np.array(times[variant.base]), [25, 50, 75])
-        table[name] = {**percentiles(times[name]), "ratio": middle, "ratio_p25": low, "ratio_p75": high}
-    return table
 
 
 def print_paced(figures: dict[str, Any], every: int) -> None:
@@ -152,28 +121,11 @@ def print_paced(figures: dict[str, Any], every: int) -> None:
     print(f"ticks without a chunk: {figures['expired']}")
 
 
-def print_compared(table: dict[str, dict[str, float]], rounds: int) -> None:
-    """Print part 2."""
-    print(
-        f"\nOne inference, one thread, {rounds} rounds, every variant once in each; ratios to A or B of the same round"
-    )
-    print(f"{'':58s} {'p50 ms':>8s} {'p99 ms':>8s} {'ratio':>7s}  quartiles")
-    for name, row in table.items():
-        quartiles = f"{row['ratio_p25']:.2f} .. {row['ratio_p75']:.2f}"
-        print(f"{name:58s} {row['p50']:8.3f} {row['p99']:8.3f} {row['ratio']:7.2f}  {quartiles}")
-
-
-def pin_to_one_core() -> int:
-    """Keep this process, with all its threads, on one core. Returns its number."""
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
-
-
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="reach_flow", help="path of a bundle, or the name of a shipped one")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the paced part's System 1")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the paced part (default %(default)s)")
     parser.add_argument("--turns", type=int, default=6, help="turns between System 1 and the bare loop")
     parser.add_argument("--rounds", type=int, default=400, help="rounds of the comparison (default %(default)s)")
@@ -186,17 +138,21 @@ def main() -> int:
     except SoArmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    figures = paced(bundle, robot, args.seconds, args.turns)
+    figures = paced(bundle, robot, args.seconds, args.turns, args.precision)
     variants = shipped_variants(bundle)
     with tempfile.TemporaryDirectory() as folder:
-        if find_spec("torch") and find_spec("onnxscript"):
+        if bundle.manifest.family == "flow" and find_spec("torch") and find_spec("onnxscript"):
             variants |= torch_variants(bundle.manifest, Path(folder))
         table = compared(variants, args.rounds)
     print(f"bundle {bundle.manifest.id}, onnxruntime {ort.__version__}, core {core} of {os.cpu_count()}")
     print_paced(figures, bundle.manifest.infer_every)
-    print_compared(table, args.rounds)
+    print(f"\nOne inference, one thread, {args.rounds} rounds, every variant once in each")
+    print("ratios to A or B of the same round")
+    print_compared(table)
     if not find_spec("torch"):
         print("torch is not installed: its variants are left out")
+    elif bundle.manifest.family != "flow":
+        print("variants in torch are those of family flow: left out; bench/families.py compares all families")
     if args.json:
         args.json.write_text(json.dumps({"bundle": bundle.manifest.id, "paced": figures, "compared": table}, indent=1))
     return 0

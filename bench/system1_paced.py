@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from compare import PERCENTS, percentiles
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import ChunkExpired
@@ -21,7 +22,6 @@ from so_arm_policy.policy.graphs import system1_spec
 from so_arm_policy.policy.system1 import ActRequest, System1
 
 CONTEXT_NS = 100_000_000  # contexts at 10 Hz
-PERCENTS = (50.0, 99.0, 99.9)
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Paced:
 class Arm:
     """System 1 with an arm that follows perfectly: no simulator takes time from what is measured."""
 
-    def __init__(self, bundle: Bundle, robot: RobotConfig, result: Paced) -> None:
+    def __init__(self, bundle: Bundle, robot: RobotConfig, result: Paced, precision: str = "fp32") -> None:
         """Begin at home, with the golden context."""
-        self._system1 = System1(bundle, robot)
+        self._system1 = System1(bundle, robot, precision=precision)
         self._every = bundle.manifest.infer_every
         arrays = golden.read_golden(bundle.read(golden.FILE_NAME), system1_spec(bundle.manifest))
         self._context = Context(
@@ -100,10 +100,10 @@ class Arm:
             self._chunks.put((chunk, (time.perf_counter_ns() - began) / 1e6))
 
 
-def paced(bundle: Bundle, robot: RobotConfig, seconds: float, turns: int) -> dict[str, Any]:
+def paced(bundle: Bundle, robot: RobotConfig, seconds: float, turns: int, precision: str = "fp32") -> dict[str, Any]:
     """Run System 1 at 120 Hz for `seconds`, in turns with a bare loop of the same length. Returns figures."""
     result = Paced()
-    arm = Arm(bundle, robot, result)
+    arm = Arm(bundle, robot, result, precision)
     bare, loop = TickLoop(lambda tick: None), TickLoop(arm.tick)
     ticks = max(1, round(seconds * CONTROL_HZ / turns))
     gc.collect()
@@ -129,9 +129,3 @@ def paced(bundle: Bundle, robot: RobotConfig, seconds: float, turns: int) -> dic
         "late": result.late,
         "expired": result.expired,
     }
-
-
-def percentiles(values: list[float]) -> dict[str, float]:
-    """Return p50, p99, p99.9 and the maximum."""
-    array = np.array(values)
-    return {**{f"p{p:g}": float(np.percentile(array, p)) for p in PERCENTS}, "max": float(array.max())}

@@ -28,15 +28,18 @@ COMMANDS = {
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
+    "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
     "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),
 }
 
 LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
+PRETRAINED_HINT = "install it with pip install -r requirements/pretrained.txt"
 ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
 # What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
 OPTIONAL_MODULES = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "accelerate", "tensorboard", "av", "scipy"), LEARN_HINT),
+    "transformers": PRETRAINED_HINT,
     "rclpy": ROS_HINT,
 }
 

@@ -44,10 +44,10 @@ class Score:
         special += [f"{name} {value}" for name, value in _unusual(self.timing).items()]
         return ", ".join([f"{self.task} seeds {self.seeds}", *special])
 
-    @property
-    def plain(self) -> bool:
-        """Whether this is the score that a task is known by: the right instructions, phrased as in training, fp32."""
-        return self == dataclasses.replace(self, split="train", shuffled=False, precision="fp32", timing=PolicyTiming())
+    def only(self, **changes: object) -> bool:
+        """Whether `changes` are all in which this is not the usual score: train split, right instructions, fp32."""
+        usual: dict[str, object] = {"split": "train", "shuffled": False, "precision": "fp32", "timing": PolicyTiming()}
+        return all(getattr(self, name) == value for name, value in (usual | changes).items())
 
 
 def score_of(campaign: Campaign, seeds: str, summary: Summary) -> Score:
