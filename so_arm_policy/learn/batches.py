@@ -121,8 +121,10 @@ class ActionBatches:
     ) -> None:
         """episodes: (E,) which to draw from; context: (F, N, d), System 2's tokens for every frame."""
         self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
-        before_end = np.arange(len(data.q)) <= data.ends[data.episode] - prefix
-        self._rows = np.flatnonzero(before_end & episodes[data.episode])
+        usable = (np.arange(len(data.q)) <= data.ends[data.episode] - prefix) & episodes[data.episode]
+        task = data.task_of[data.episode]
+        # Every task as often as the others, however long its episodes are.
+        self._rows = [rows for i in range(len(data.tasks)) if len(rows := np.flatnonzero(usable & (task == i)))]
         self._newest = newest_frames(data)
 
     def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
@@ -132,7 +134,8 @@ class ActionBatches:
         That is what a policy meets that follows its own chunks, and the law says how to get back from there.
         """
         data, p = self._data, self._prefix
-        row = rng.choice(self._rows, size)
+        rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
+        row = np.array([one[rng.integers(len(one))] for one in rows])
         state = data.q[row] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
         given = np.stack([data.action[row + i] for i in range(p)], axis=1).astype(np.float64)
         last = row + p - 1
