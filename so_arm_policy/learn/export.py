@@ -29,7 +29,7 @@ from so_arm_policy.policy.manifest import Manifest, Normalisation
 from so_arm_policy.policy.tokenizer import words_of
 
 OPSET = 23  # the first with Attention and RMSNormalization as standard operators
-PARITY = 1e-4
+PARITY = 1e-5  # between torch and onnxruntime, of the largest output where that is over 1
 
 
 class System2Graph(nn.Module):
@@ -102,6 +102,11 @@ class Graph:
         named = self.inputs | dict(zip(self.outputs, outputs, strict=True))
         return {name: value.numpy() for name, value in named.items()}
 
+    def largest(self) -> float:
+        """Return the largest output of torch on the example inputs, by size."""
+        arrays = self.arrays()
+        return max(float(np.abs(arrays[name].astype(np.float64)).max()) for name in self.outputs)
+
     def parity(self, path: Path) -> float:
         """Return the largest difference between torch and onnxruntime on the example inputs."""
         arrays = self.arrays()
@@ -161,8 +166,9 @@ def export_bundle(
         for graph, file in ((system2, "system2.onnx"), (system1, "system1.onnx")):
             graph.export(partial / file)
             parity[file] = graph.parity(partial / file)
-            if not parity[file] <= PARITY:
-                raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {PARITY}")
+            limit = PARITY * max(1.0, graph.largest())
+            if not parity[file] <= limit:
+                raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {limit:.0e}")
         (partial / INT8).write_bytes(quantised((partial / "system1.onnx").read_bytes()))
         off = {INT8_DIFFERENCE: system1.parity(partial / INT8)}
         shutil.copy(tokenizer, partial / "tokenizer.json")
