@@ -29,6 +29,23 @@ def test_nested_fields_of_the_real_type_are_changed():
     assert overridden(Boat(), []) == Boat()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Oars:
+    left: int = 1
+    right: int = 1
+
+    def __post_init__(self):
+        if self.left != self.right:
+            raise ConfigError(f"oars: got {self.left} and {self.right}, expected as many")
+
+
+def test_changes_that_fit_only_together_are_made_together():
+    assert overridden(Oars(), ["left=3", "right=3"]) == Oars(left=3, right=3)
+    assert overridden(Oars(), ["left=3", "right=2", "left=2"]) == Oars(left=2, right=2)
+    with pytest.raises(ConfigError, match="got 3 and 1"):
+        overridden(Oars(), ["left=3"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
