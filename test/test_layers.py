@@ -25,7 +25,7 @@ MAY_IMPORT = {
 }
 ROS = {"rclpy", "builtin_interfaces", "launch", "launch_ros", "ament_index_python", "rosidl_runtime_py", "tf2_ros"}
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")
-TRAINING = {"torch", "torchvision", "onnx", "onnxscript"}
+TRAINING = {"torch", "torchvision", "transformers", "onnx", "onnxscript"}
 
 
 def layer(path):

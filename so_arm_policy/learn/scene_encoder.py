@@ -1,12 +1,14 @@
 """System 2: a small vision-language encoder. Pictures, instruction and joint state become context tokens."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
+from so_arm_policy.learn.pretrained_vision import PretrainedPatches, VisionFolder
 
 FOUND = 3  # tokens that say what was found: object, place, progress
 PROGRESS = 3
@@ -14,7 +16,11 @@ PROGRESS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SceneEncoderConfig:
-    """Sizes. Image sizes in pixels; width is d."""
+    """Sizes. Image sizes in pixels; width is d.
+
+    pretrained: folder of a vision tower that makes the patches (see pretrained_vision.py), "" for a small network that
+    is trained from nothing. train_pretrained: the tower is trained, too.
+    """
 
     image_height: int = 96
     image_width: int = 128
@@ -28,6 +34,8 @@ class SceneEncoderConfig:
     vision_layers: int = 3
     fusion_layers: int = 3
     readouts: int = 8
+    pretrained: str = ""
+    train_pretrained: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not divide."""
@@ -37,6 +45,11 @@ class SceneEncoderConfig:
             )
         if self.width % self.heads:
             raise ConfigError(f"scene encoder: got width {self.width}, expected a multiple of {self.heads} heads")
+
+    def check_pretrained(self) -> None:
+        """Raise InputError or ConfigError, before any long work, for a pretrained tower that cannot be used."""
+        if self.pretrained:
+            VisionFolder(Path(self.pretrained)).check_size(self.image_height, self.image_width, self.patch)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -82,7 +95,7 @@ class SceneEncoder(nn.Module):
         super().__init__()
         self.config = config
         d, patches = config.width, config.grid[0] * config.grid[1]
-        self.patches = PatchEmbedding(config.image_height, config.image_width, config.patch, d)
+        self.patches = _make_patches(config)
         self.place = nn.Parameter(0.02 * torch.randn(config.cameras * patches, d))
         self.vision = nn.ModuleList([EncoderBlock(d, config.heads) for _ in range(config.vision_layers)])
         self.words = nn.Embedding(config.vocabulary, d)
@@ -148,6 +161,13 @@ class SceneEncoder(nn.Module):
     def forward(self, images: Tensor, words: Tensor, state: Tensor) -> SceneFeatures:
         """images: (B, cameras, H, W, 3) uint8; words: (B, L) int64; state: (B, n) rad."""
         return self.fuse(self.see(images), words, state)
+
+
+def _make_patches(config: SceneEncoderConfig) -> nn.Module:
+    sizes = config.image_height, config.image_width, config.patch, config.width
+    if not config.pretrained:
+        return PatchEmbedding(*sizes)
+    return PretrainedPatches(Path(config.pretrained), *sizes, trained=config.train_pretrained)
 
 
 def _repeated(x: Tensor, times: int) -> Tensor:

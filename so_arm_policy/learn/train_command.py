@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
     """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
     config, tasks = config_of(args), tasks_of(args.tasks)
+    config.encoder.check_pretrained()
     robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig(task=t.name, episodes=args.episodes or EPISODES[t.name]) for t in tasks]
