@@ -20,7 +20,8 @@ PARENT_VARIABLE = "SO_ARM_PARENT_PID"
 QUICK_S = 10.0  # a node that ran this long starts again at once; one that did not waits longer each time
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 GIVE_UP = 5  # quick deaths in a row
-STOP_SIGNALS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+# Not SIGINT: in a node that is still importing it would raise in the midst of whatever library is just loading.
+STOP_SIGNALS = ((signal.SIGTERM, 6.0), (signal.SIGKILL, 2.0))
 
 Log = Callable[[str, str], None]
 
@@ -118,8 +119,8 @@ class Stack:
             for child in alive:
                 assert child.process is not None
                 child.process.send_signal(number)
-            if number == signal.SIGTERM and alive:
-                self._log("up", f"still running: {', '.join(c.spec.name for c in alive)}; sending SIGTERM")
+            if number == signal.SIGKILL and alive:
+                self._log("up", f"still running: {', '.join(c.spec.name for c in alive)}; sending SIGKILL")
             deadline = time.monotonic() + patience_s
             while any(c.process is not None and c.process.poll() is None for c in alive):
                 if time.monotonic() > deadline:

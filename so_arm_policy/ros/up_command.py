@@ -14,7 +14,7 @@ from so_arm_policy.ros.stack import StackOptions, stack
 from so_arm_policy.ros.up import Stack
 
 POLL_S = 0.1
-CLEAN = {0, -signal.SIGINT}  # a node that was still starting has no handler for SIGINT yet
+CLEAN = {0, -signal.SIGTERM}  # a node that was still starting has no handler for SIGTERM yet
 COLORS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 
 
