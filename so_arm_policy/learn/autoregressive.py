@@ -56,6 +56,7 @@ class AutoregressiveExpert(ActionExpert):
 
     family = "autoregressive"
     noise_std = 0.0
+    infer_every = 2
     config: AutoregressiveConfig
     bins: Tensor
 

@@ -219,7 +219,7 @@ def _manifest(
         noise_shape=f.noise_shape,
         noise_std=expert.noise_std,
         context_shape=f.context_shape,
-        infer_every=1,
+        infer_every=expert.infer_every,
         normalisation=Normalisation(
             state_mean=tuple(expert.coding.state_mean.tolist()),
             state_std=tuple(expert.coding.state_std.tolist()),
