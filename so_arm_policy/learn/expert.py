@@ -57,7 +57,7 @@ class ActionExpert(nn.Module):
 
     family: ClassVar[str]
     noise_std: ClassVar[float] = 1.0  # of the noise drawn at run time, by default
-    infer_every: ClassVar[int] = 1  # ticks: as many as one inference takes at its slowest, at the sizes that are shipped
+    infer_every: ClassVar[int] = 1  # ticks: as many as an inference of the default size takes at its slowest
 
     def __init__(self, config: ExpertConfig) -> None:
         """Make what all families share, with random weights."""
