@@ -1,5 +1,6 @@
 """The batches that both systems are trained on, drawn from demonstrations."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,16 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.asking import Words, answer, draw_question
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.law import Plan, rollout
+from so_arm_policy.sim.objects import KINDS
 from so_arm_policy.sim.tasks.task import Task
 
 MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
 OLDER = 0.3  # of the contexts are not the newest
 STOPPED = 1 / 6  # of the states begin anew at rest, as after a hold
+SAMPLED = 64  # frames whose tokens tell one context from another
+NO_COLOR = -100  # what torch's cross entropy leaves out
 DISTURBED = 0.5  # of the committed motions are not the expert's
 
 
@@ -27,7 +32,9 @@ class SceneBatch:
 
     words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (2,)
     numbers of the overhead picture's patches that show them; roll: cosine, sine, and 1 where they count; progress: ().
-    shown: (B, K) patch that shows each object; names: (B, K, 2) numbers of its colour and kind.
+    wanted: (2, 2) names of that object and of where it should go. shown: (B, K + 2) patch that shows each object and
+    place; names: (B, K + 2, 2) their names: numbers of colour and kind, where a place is of no colour (NO_COLOR) and of
+    a kind of its own after those of objects.
     """
 
     images: Tensor
@@ -38,12 +45,13 @@ class SceneBatch:
     patches: Tensor
     roll: Tensor
     progress: Tensor
+    wanted: Tensor
     shown: Tensor
     names: Tensor
 
 
 class SceneBatches:
-    """Draws batches for System 2."""
+    """Draws batches for System 2. about: what they follow from, for the checkpoints."""
 
     def __init__(
         self,
@@ -53,7 +61,7 @@ class SceneBatches:
         grid: tuple[int, int],
         *,
         tasks: tuple[Task, ...] = (),
-        asked: int = 6,
+        asked: int = 4,
     ) -> None:
         """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A.
 
@@ -61,9 +69,13 @@ class SceneBatches:
         """
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
         self._tasks = tasks or data.tasks
+        self.about = data.digest, len(frames), asked, tuple(task.name for task in self._tasks)
         pixel = data.scene["scene.pixels"]
         cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
         self._patches: Ints = cell[..., 1] * grid[1] + cell[..., 0]
+        places = [[NO_COLOR, len(KINDS) + i] for i in range(len(PLACES))]
+        names: Ints = data.scene["scene.names"]
+        self._names: Ints = np.concatenate([names, np.broadcast_to(places, (len(names), len(PLACES), 2))], axis=1)
 
     def draw(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` pictures; the light flickers a little."""
@@ -73,8 +85,7 @@ class SceneBatches:
         rows = [self._ask(int(frame), rng) for frame in frames for _ in range(self._asked)]
         state = np.repeat(self._data.q[self._data.frames[frames]], self._asked, axis=0)
         columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
-        words, source, place, patches, roll, progress = columns
-        names = self._data.scene["scene.names"][frames]
+        words, source, place, patches, roll, progress, wanted = columns
         return SceneBatch(
             images=torch.from_numpy(images),
             words=words,
@@ -84,8 +95,9 @@ class SceneBatches:
             patches=patches,
             roll=roll,
             progress=progress,
-            shown=torch.from_numpy(self._patches[frames, : names.shape[1]]),
-            names=torch.from_numpy(names),
+            wanted=wanted,
+            shown=torch.from_numpy(self._patches[frames]),
+            names=torch.from_numpy(self._names[frames]),
         )
 
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:
@@ -101,6 +113,7 @@ class SceneBatches:
             self._patches[frame, [said.object, at]],
             scene["scene.roll"][said.object],
             np.array(said.progress),
+            self._names[frame, [said.object, at]],
         )
 
 
@@ -114,7 +127,10 @@ class ActionBatch:
 
 
 class ActionBatches:
-    """Draws batches for System 1: a state, a context made some rows before, and what the expert would do."""
+    """Draws batches for System 1: a state, a context made some rows before, and what the expert would do.
+
+    about: what they follow from, for the checkpoints.
+    """
 
     def __init__(
         self, data: Demonstrations, episodes: npt.NDArray[np.bool_], context: Tensor, horizon: int, prefix: int
@@ -126,6 +142,8 @@ class ActionBatches:
         # Every task as often as the others, however long its episodes are.
         self._rows = [rows for i in range(len(data.tasks)) if len(rows := np.flatnonzero(usable & (task == i)))]
         self._newest = newest_frames(data)
+        some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
+        self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
 
     def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
         """Draw `size` pairs; in one of six the arm has just been stopped where it is.

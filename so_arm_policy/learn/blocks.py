@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from so_arm_policy.learn.attention import CrossAttention, KeysValues, SelfAttention, causal_mask, padding_mask
 from so_arm_policy.learn.feed_forward import FeedForward, make_feed, make_norm
+from so_arm_policy.learn.patches import ConvolutionalPatches, PatchEmbedding
 from so_arm_policy.learn.positions import sinusoidal
 
 # The families take their parts from here.
@@ -15,6 +15,7 @@ __all__ = [
     "AdaptiveDecoderBlock",
     "AdaptiveOutput",
     "BlockOptions",
+    "ConvolutionalPatches",
     "CrossAttention",
     "DecoderBlock",
     "EncoderBlock",
@@ -139,28 +140,6 @@ class AdaptiveOutput(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x: (B, T, d); condition: (B, T or 1, d). Returns (B, T, outputs)."""
         return self.out(_modulated(self.norm(x), *self.modulation(functional.silu(condition)).chunk(2, dim=-1)))
-
-
-class PatchEmbedding(nn.Module):
-    """Cuts pictures into square patches and embeds each by a small network; a CLS token before them is an option.
-
-    After Dosovitskiy et al., "An image is worth 16x16 words", 2020; the hidden layer lets a patch say where inside it
-    something lies.
-    """
-
-    def __init__(self, height: int, image_width: int, patch: int, width: int, *, cls: bool = False) -> None:
-        """height, image_width: pixels, multiples of patch; width: d; cls: put a learnt token first."""
-        super().__init__()
-        self.patch, self.rows, self.columns = patch, height // patch, image_width // patch
-        self.embed = nn.Sequential(nn.Linear(3 * patch * patch, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.cls = nn.Parameter(0.02 * torch.randn(1, 1, width)) if cls else None
-
-    def forward(self, images: Tensor) -> Tensor:
-        """images: (B, H, W, 3) uint8 or float 0..255. Returns (B, rows * columns, d), one token more with a CLS."""
-        p, x = self.patch, images.float() / 127.5 - 1.0
-        x = x.reshape(-1, self.rows, p, self.columns, p, 3).permute(0, 1, 3, 2, 4, 5)
-        tokens = self.embed(x.reshape(-1, self.rows * self.columns, 3 * p * p))
-        return tokens if self.cls is None else torch.cat([self.cls.expand(tokens.shape[0], -1, -1), tokens], dim=1)
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

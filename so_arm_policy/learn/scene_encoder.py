@@ -7,19 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.learn.blocks import DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
+from so_arm_policy.learn.blocks import ConvolutionalPatches, DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
 from so_arm_policy.learn.pretrained_vision import PretrainedPatches, VisionFolder
 
 FOUND = 3  # tokens that say what was found: object, place, progress
 PROGRESS = 3
+STEMS = "convolutions", "patches"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneEncoderConfig:
     """Sizes. Image sizes in pixels; width is d.
 
-    pretrained: folder of a vision tower that makes the patches (see pretrained_vision.py), "" for a small network that
-    is trained from nothing. train_pretrained: the tower is trained, too.
+    stem: what makes the patches, one of STEMS, trained from nothing. pretrained: folder of a vision tower that makes
+    them instead (see pretrained_vision.py). train_pretrained: the tower is trained, too.
     """
 
     image_height: int = 96
@@ -34,6 +35,7 @@ class SceneEncoderConfig:
     vision_layers: int = 3
     fusion_layers: int = 3
     readouts: int = 8
+    stem: str = "convolutions"
     pretrained: str = ""
     train_pretrained: bool = False
 
@@ -45,6 +47,8 @@ class SceneEncoderConfig:
             )
         if self.width % self.heads:
             raise ConfigError(f"scene encoder: got width {self.width}, expected a multiple of {self.heads} heads")
+        if self.stem not in STEMS:
+            raise ConfigError(f"scene encoder: got stem {self.stem!r}, expected one of {STEMS}")
 
     def check_pretrained(self) -> None:
         """Raise InputError or ConfigError, before any long work, for a pretrained tower that cannot be used."""
@@ -165,9 +169,11 @@ class SceneEncoder(nn.Module):
 
 def _make_patches(config: SceneEncoderConfig) -> nn.Module:
     sizes = config.image_height, config.image_width, config.patch, config.width
-    if not config.pretrained:
-        return PatchEmbedding(*sizes)
-    return PretrainedPatches(Path(config.pretrained), *sizes, trained=config.train_pretrained)
+    if config.pretrained:
+        return PretrainedPatches(Path(config.pretrained), *sizes, trained=config.train_pretrained)
+    if config.stem == "convolutions":
+        return ConvolutionalPatches(config.patch, config.width)
+    return PatchEmbedding(*sizes)
 
 
 def _repeated(x: Tensor, times: int) -> Tensor:

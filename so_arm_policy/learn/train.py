@@ -19,15 +19,16 @@ from so_arm_policy.learn.families import make_expert
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, fit
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig, SceneFeatures
+from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.objects import COLORS, KINDS
 
-NAMING = 0.1  # weight of the loss of patches that name what they show
+NAMING = 0.3  # weight of the loss of names
 M = TypeVar("M", bound=nn.Module)
 STATISTICS = 4096  # chunks that normalisation is taken from
 WEIGHTS = {
     "source": 1.0,
     "place": 0.5,
-    "pointing": 0.1,
+    "pointing": 0.3,
     "roll": 0.2,
     "progress": 0.2,
 }  # of the parts of System 2's loss
@@ -52,32 +53,41 @@ class TrainConfig:
                 f"training: got an expert for {self.expert.context_tokens} context tokens of "
                 f"{self.expert.context_width}, expected {self.encoder.context_tokens} of {self.encoder.width}"
             )
+        if not (self.scene_batch > 0 and self.action_batch > 0 and self.seed >= 0):
+            batches = f"scene_batch {self.scene_batch}, action_batch {self.action_batch}, seed {self.seed}"
+            raise ConfigError(f"training: got {batches}, expected positive batches and a seed of 0 or more")
 
 
 class SceneObjective(nn.Module):
-    """What System 2 is trained to: point at the object that each instruction means, and say where it is."""
+    """What System 2 is trained to: point at the object that each instruction means, and say where it is.
+
+    In training only, patches also say colour and kind of what they show, and read-outs, in the same words, those of
+    what the instruction means: so both come to one language, in which pointing is easy to learn.
+    """
 
     def __init__(self, encoder: SceneEncoder) -> None:
-        """Wrap the encoder. In training only, patches are also taught to say colour and kind of what they show."""
+        """Wrap the encoder."""
         super().__init__()
         self.encoder = encoder
         self.color = nn.Linear(encoder.config.width, len(COLORS))
-        self.kind = nn.Linear(encoder.config.width, len(KINDS))
+        self.kind = nn.Linear(encoder.config.width, len(KINDS) + len(PLACES))
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and the median distance in the table plane in mm."""
         patches = self.encoder.see(batch.images)
-        losses = scene_losses(self.encoder, self.encoder.fuse(patches, batch.words, batch.state), batch)
-        named = self._naming(patches, batch)
+        said = self.encoder.fuse(patches, batch.words, batch.state)
+        losses = scene_losses(self.encoder, said, batch)
+        shown = self._naming(patches.take_along_dim(batch.shown.unsqueeze(-1), dim=1), batch.names)
+        wanted = self._naming(said.tokens[:, : batch.wanted.shape[1]], batch.wanted)
         figures = {name: value.detach().mean() for name, value in losses.parts.items()}
-        figures |= {"mm": losses.source_m.detach().median() * 1e3, "named": named.detach()}
-        return losses.total + NAMING * named, figures
+        figures |= {"mm": losses.source_m.detach().median() * 1e3, "shown": shown.detach(), "wanted": wanted.detach()}
+        return losses.total + NAMING * (shown + wanted), figures
 
-    def _naming(self, patches: Tensor, batch: SceneBatch) -> Tensor:
-        """Return the loss of the names that patches (B, patches, d) give to the objects they show."""
-        shown = patches.take_along_dim(batch.shown.unsqueeze(-1), dim=1).flatten(0, 1)
-        color, kind = batch.names.flatten(0, 1).unbind(-1)
-        return functional.cross_entropy(self.color(shown), color) + functional.cross_entropy(self.kind(shown), kind)
+    def _naming(self, tokens: Tensor, names: Tensor) -> Tensor:
+        """Return the loss of the names that tokens (B, K, d) give to what they are about; names: (B, K, 2)."""
+        tokens = tokens.flatten(0, 1)
+        color, kind = names.flatten(0, 1).unbind(-1)
+        return functional.cross_entropy(self.color(tokens), color) + functional.cross_entropy(self.kind(tokens), kind)
 
 
 class ActionObjective(nn.Module):
@@ -101,7 +111,8 @@ def train_scene(config: TrainConfig, batches: SceneBatches, run: Path) -> tuple[
     def draw(step: int, process: int) -> SceneBatch:
         return batches.draw(np.random.default_rng([config.seed, 1, step, process]), config.scene_batch)
 
-    fitted = fit(objective, draw, config.scene, run, "scene")
+    about = config.encoder, config.scene_batch, batches.about
+    fitted = fit(objective, draw, config.scene, run, "scene", about=about)
     assert isinstance(fitted.module, SceneObjective)
     return frozen(fitted.module.encoder), fitted.effort
 
@@ -185,7 +196,8 @@ def train_action(
     def draw(step: int, process: int) -> ActionBatch:
         return source.draw(np.random.default_rng([config.seed, 2, step, process]), config.action_batch)
 
-    fitted = fit(ActionObjective(expert), draw, config.action, run, "action", watch)
+    about = config.expert, config.action_batch, source.about
+    fitted = fit(ActionObjective(expert), draw, config.action, run, "action", watch, about)
     assert isinstance(fitted.module, ActionObjective)
     return frozen(fitted.module.expert), fitted.effort
 
