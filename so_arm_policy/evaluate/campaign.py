@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
 from so_arm_policy.evaluate.rollout import Agent, EpisodeResult, Rollout
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent
 from so_arm_policy.evaluate.statistics import mean, percentile, wilson_interval
-from so_arm_policy.policy.bundle import load_bundle
+from so_arm_policy.policy.bundle import file_hash, load_bundle
+from so_arm_policy.policy.manifest import FILE_NAME
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Episode, Task
 
@@ -36,7 +38,8 @@ class Campaign:
     the task's; a bundle names its own.
     shuffle_instructions: tell each episode an instruction that fits its scene, drawn at random, and judge it by what
     was meant: an agent that reads succeeds by chance only, one that ignores the instruction as before.
-    split: which episodes; one of SPLITS.
+    split: which episodes; one of SPLITS. all_objects: in scenes of every colour and kind that is trained on, also where
+    the task's own have fewer.
     precision: of a bundle's System 1. gif: folder for a moving picture of each episode.
     """
 
@@ -46,6 +49,7 @@ class Campaign:
     robot: str | None = None
     shuffle_instructions: bool = False
     split: str = "train"
+    all_objects: bool = False
     timing: PolicyTiming = field(default_factory=PolicyTiming)
     precision: str = "fp32"
     gif: str | None = None
@@ -68,7 +72,9 @@ def run_campaign(campaign: Campaign, seeds: Sequence[int], jobs: int = 1) -> Ite
     episode_of(task, seeds[0], campaign.shuffle_instructions, campaign.split)
     if jobs == 1:
         return _run_here(campaign, seeds)
-    tasks = (delayed(_run_in_worker)(campaign, seed) for seed in seeds)
+    # Workers live on: what lies in the bundle's folder may be another one than when they were last asked.
+    version = file_hash(Path(campaign.bundle) / FILE_NAME) if campaign.bundle else ""
+    tasks = (delayed(_run_in_worker)(campaign, version, seed) for seed in seeds)
     return iter(Parallel(n_jobs=jobs, return_as="generator")(tasks))
 
 
@@ -83,7 +89,7 @@ def episode_of(task: Task, seed: int, shuffle_instructions: bool = False, split:
 
 def make_agent(campaign: Campaign) -> tuple[Task, RobotConfig, Agent]:
     """Return the task, the robot and who acts. Raises ConfigError or BundleError."""
-    task = make_task(campaign.task)
+    task = make_task(campaign.task, EVERYTHING if campaign.all_objects else None)
     if campaign.scripted is not None:
         robot = load_robot(campaign.robot or task.robot)
         return task, robot, SCRIPTED[campaign.scripted](task, robot)
@@ -122,13 +128,13 @@ def _run_here(campaign: Campaign, seeds: Sequence[int]) -> Iterator[EpisodeResul
         stage.close()
 
 
-@cache
-def _stage(campaign: Campaign) -> _Stage:
+@lru_cache(maxsize=1)
+def _stage(campaign: Campaign, version: str) -> _Stage:  # noqa: ARG001 - a part of the key
     return _Stage(campaign)
 
 
-def _run_in_worker(campaign: Campaign, seed: int) -> EpisodeResult:
-    return _stage(campaign).run(seed)
+def _run_in_worker(campaign: Campaign, version: str, seed: int) -> EpisodeResult:
+    return _stage(campaign, version).run(seed)
 
 
 @dataclass(frozen=True, kw_only=True)

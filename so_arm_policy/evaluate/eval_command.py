@@ -39,6 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=SPLITS[0],
         help="episodes as in training, with phrasings never trained on, or about colour-kind pairs never trained on",
     )
+    parser.add_argument(
+        "--all-objects",
+        action="store_true",
+        help="in scenes of every colour and kind that policies are trained on, also where the task's own have fewer",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the weights of a bundle's System 1")
     parser.add_argument("--robot", help="robot of a scripted agent (default: the task's); a bundle names its own")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -68,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         robot=args.robot,
         shuffle_instructions=args.shuffle_instructions,
         split=args.split,
+        all_objects=args.all_objects,
         timing=PolicyTiming(
             context_hz=args.context_hz,
             context_latency_ticks=args.context_latency,

@@ -17,14 +17,16 @@ from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifes
 class Score:
     """How a bundle did one task on some seeds.
 
-    seeds: as on the command line; split, shuffled, precision, timing: as in Campaign. wilson_95: 95 % interval.
-    mean_time_s, smoothness: of the successes; mean_distance_m: of all, as the task measures it.
+    seeds: as on the command line; split, shuffled, all_objects, precision, timing: as in Campaign.
+    wilson_95: 95 % interval. mean_time_s, smoothness: of the successes; mean_distance_m: of all, as the task
+    measures it.
     """
 
     task: str
     seeds: str
     split: str = "train"
     shuffled: bool = False
+    all_objects: bool = False
     precision: str = "fp32"
     timing: PolicyTiming = field(default_factory=PolicyTiming)
     episodes: int
@@ -40,6 +42,7 @@ class Score:
         """Key among the scores of a manifest: what was measured, without the figures."""
         special = [f"split {self.split}"] if self.split != "train" else []
         special += ["instructions shuffled"] if self.shuffled else []
+        special += ["all objects"] if self.all_objects else []
         special += [self.precision] if self.precision != "fp32" else []
         special += [f"{name} {value}" for name, value in _unusual(self.timing).items()]
         return ", ".join([f"{self.task} seeds {self.seeds}", *special])
@@ -57,6 +60,7 @@ def score_of(campaign: Campaign, seeds: str, summary: Summary) -> Score:
         seeds=seeds,
         split=campaign.split,
         shuffled=campaign.shuffle_instructions,
+        all_objects=campaign.all_objects,
         precision=campaign.precision,
         timing=campaign.timing,
         episodes=summary.episodes,
@@ -96,6 +100,7 @@ def _command(campaign: Campaign, seeds: str) -> str:
     words = ["so-arm", "eval", campaign.task, "--bundle", bundle.name, "--seeds", seeds]
     words += ["--split", campaign.split] if campaign.split != "train" else []
     words += ["--shuffle-instructions"] if campaign.shuffle_instructions else []
+    words += ["--all-objects"] if campaign.all_objects else []
     words += ["--precision", campaign.precision] if campaign.precision != "fp32" else []
     options = {
         "context_hz": "--context-hz",

@@ -31,7 +31,8 @@ class ClosedLoop:
         seeds = range(FIRST_SEED, FIRST_SEED + self.episodes)
         rates = {}
         for task in self.tasks:
-            results = run_campaign(Campaign(task=task, bundle=str(self.candidate)), seeds, self.jobs)
+            campaign = Campaign(task=task, bundle=str(self.candidate), all_objects=True)
+            results = run_campaign(campaign, seeds, self.jobs)
             rates[task] = sum(result.success for result in results) / self.episodes
         rate = sum(rates.values()) / len(rates)
         best = self.folder.with_suffix(".json")

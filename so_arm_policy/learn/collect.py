@@ -1,11 +1,12 @@
 """Demonstrations of the scripted expert, collected in parallel over seeds into a LeRobot dataset."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
+from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.dataset_index import finish
 from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord
@@ -37,6 +39,8 @@ PUSHED = 0.1  # of the rows
 PUSH_RAD_S = 0.4
 # Demonstrations of each task that a policy of all tasks is trained on.
 EPISODES = {"reach": 800, "track": 500, "pick_place": 2000, "sort": 600, "handover": 2000}
+CONFIG_FILE = "collect.json"
+MOST_JOBS, MOST_SEED = 256, 2**31
 ANOTHER_SEED = 10_000_000  # further on, where the first scene is out of the arm's reach
 
 
@@ -63,6 +67,14 @@ class CollectConfig:
             raise ConfigError(f"collect: got {self.episodes} episodes in shards of {self.shard}, expected a multiple")
         if not 0 < self.picture_every <= 30:
             raise ConfigError(f"collect: got a picture every {self.picture_every} rows, expected 1..30")
+        if not 0 <= self.first <= MOST_SEED:
+            raise ConfigError(f"collect: got first seed {self.first}, expected 0..{MOST_SEED}")
+
+    @classmethod
+    def of(cls, task: str, episodes: int | None, **more: Any) -> Self:
+        """Return the config for `episodes`, or for as many as the task needs where None. Raises ConfigError."""
+        make_task(task)
+        return cls(task=task, episodes=EPISODES[task] if episodes is None else episodes, **more)
 
     @property
     def first(self) -> int:
@@ -72,6 +84,9 @@ class CollectConfig:
 
 def collect(config: CollectConfig, folder: Path, jobs: int = 2) -> None:
     """Write all shards that `folder` lacks and make them one dataset; a killed run goes on where it stopped."""
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ConfigError(f"collect: got {jobs} jobs, expected 1..{MOST_JOBS}")
+    _keep_config(config, folder)
     writer = _writer(config, folder)
     shards = config.episodes // config.shard
     todo = writer.missing(shards)
@@ -87,8 +102,21 @@ def _writer(config: CollectConfig, folder: Path) -> DatasetWriter:
 
 def training_task(name: str) -> Task:
     """Return the task called `name` in scenes of every colour and kind but those kept for tests. Raises ConfigError."""
-    task: Any = make_task(name)
-    return dataclasses.replace(task, objects=EVERYTHING)
+    return make_task(name, EVERYTHING)
+
+
+def _keep_config(config: CollectConfig, folder: Path) -> None:
+    """Write what the shards in `folder` are into it; refuse to add others to them. The number may grow."""
+    path, said = folder / CONFIG_FILE, to_mapping(dataclasses.replace(config, episodes=config.shard))
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(said) + "\n", encoding="utf-8")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: got {error}, expected what was collected there") from error
+    if found != said:
+        raise ConfigError(f"{folder}: got demonstrations of {found}, expected {said}; choose another folder")
 
 
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:

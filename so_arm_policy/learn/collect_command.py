@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from so_arm_policy.learn.collect import EPISODES, CollectConfig, collect
+from so_arm_policy.learn.collect import CollectConfig, collect
 from so_arm_policy.sim.tasks import TASKS, make_task
 
 
@@ -21,9 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """Collect; a second run goes on where a killed one stopped."""
     task = make_task(args.task)
     out = args.out or Path("data") / task.name
-    config = CollectConfig(
-        task=task.name, episodes=args.episodes or EPISODES[task.name], first_seed=args.first_seed, shard=args.shard
-    )
+    config = CollectConfig.of(task.name, args.episodes, first_seed=args.first_seed, shard=args.shard)
     collect(config, out, args.jobs)
     print(f"{config.episodes} episodes of {task.name} in {out}")
     return 0

@@ -3,9 +3,11 @@
 N rows, E episodes, F pictured rows ("frames"), K objects, W stages, n joints. Pictures stay on disk as one array.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,14 @@ class Demonstrations:
         self.expert = {name: np.concatenate([d.column(name) for d in datasets]) for name in EXPERT}
         self.scene = {name: np.concatenate([s.dataset.column(name)[s.frames] for s in sources]) for name in SCENE}
 
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits that name exactly these rows, labels and instructions."""
+        content = hashlib.sha256("\n".join(self.instructions).encode())
+        for array in (self.q, self.action, self.frames, *self.expert.values(), *self.scene.values()):
+            content.update(np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()[:16]
+
     def pictures(self, frames: Ints) -> npt.NDArray[np.uint8]:
         """Return the pictures of frame numbers `frames` (B,): (B, cameras, H, W, 3)."""
         source = np.searchsorted(self._frame_ends, frames, side="right")
@@ -89,14 +99,17 @@ def open_source(task: Task, dataset: Dataset, size: tuple[int, int]) -> Source:
     frames = np.concatenate([dataset.rows(e).start + of for e, of in enumerate(rows)])
     path = dataset.folder / f"pictures_{size[1]}x{size[0]}.npy"
     shape = (len(frames), len(dataset.cameras), *size, 3)
-    if not _kept(path, shape):
+    if not _kept(path, shape, dataset.folder):
         _decode(dataset, rows, size, path, shape)
     return Source(task, dataset, frames, np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _kept(path: Path, shape: tuple[int, ...]) -> bool:
+def _kept(path: Path, shape: tuple[int, ...], folder: Path) -> bool:
+    """Whether `path` holds pictures of this shape, decoded after the last video was written."""
     try:
-        return path.exists() and np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
+        if not path.exists() or np.load(path, mmap_mode="r", allow_pickle=False).shape != shape:
+            return False
+        return all(video.stat().st_mtime <= path.stat().st_mtime for video in folder.glob("videos/**/*.mp4"))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: got {error}, expected decoded pictures; remove it to decode again") from error
 

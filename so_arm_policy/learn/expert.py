@@ -28,8 +28,8 @@ class ExpertConfig:
         """Refuse sizes that do not fit each other."""
         if not 1 < self.prefix < self.horizon:
             raise ConfigError(f"expert: got prefix {self.prefix}, expected 2..{self.horizon - 1}")
-        if self.width % self.heads:
-            raise ConfigError(f"expert: got width {self.width}, expected a multiple of {self.heads} heads")
+        if not (self.width > 0 and self.heads > 0 and self.layers > 0) or self.width % self.heads:
+            raise ConfigError(f"expert: got width {self.width}, expected a positive multiple of {self.heads} heads")
 
     @property
     def context_shape(self) -> tuple[int, int, int, int, int]:

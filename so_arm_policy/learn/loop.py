@@ -47,6 +47,8 @@ class LoopConfig:
         """Refuse schedules that do nothing."""
         if not (self.steps > 0 and self.rate > 0.0 and 0.0 < self.average < 1.0 and self.checkpoint_every > 0):
             raise ConfigError(f"training: got {self}, expected positive steps and rate and 0 < average < 1")
+        if not (0.0 <= self.weight_decay < 1.0 and self.warmup >= 0 and self.watch_every >= 0 and self.seed >= 0):
+            raise ConfigError(f"training: got {self}, expected 0 <= weight_decay < 1; warmup, watch_every, seed >= 0")
 
 
 # Makes the batch of a step, for one process, from the seed and the step alone: so a killed run goes on to the same end.
@@ -73,10 +75,17 @@ class Fitted:
 
 
 def fit(
-    objective: nn.Module, draw: Draw, config: LoopConfig, folder: Path, name: str, watch: Watch | None = None
+    objective: nn.Module,
+    draw: Draw,
+    config: LoopConfig,
+    folder: Path,
+    name: str,
+    watch: Watch | None = None,
+    about: object = "",
 ) -> Fitted:
     """Train `objective` in place: a module that maps a batch to its loss and some figures.
 
+    about: what else the weights follow from (sizes, batches, data); its text must be the same when a run goes on.
     Checkpoints are `folder`/`name`.pt, figures for TensorBoard go to `folder`/tensorboard/`name`. Raises ConfigError
     when the checkpoint is of another config, InputError when it cannot be written or read.
     """
@@ -86,7 +95,8 @@ def fit(
     )
     averaged = AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(config.average)).to(accelerator.device)
     checkpoint = folder / f"{name}.pt"
-    effort = _resume(checkpoint, config, objective, averaged, optimiser)
+    identity = f"{config} {about}".strip()
+    effort = _resume(checkpoint, identity, objective, averaged, optimiser)
     module, optimiser = accelerator.prepare(objective, optimiser)
     module.train()
     main = accelerator.is_main_process
@@ -107,7 +117,7 @@ def fit(
             bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()})
             _write(writer, figures, effort.steps)
         if effort.steps % config.checkpoint_every == 0 or last:
-            _save(checkpoint, effort, config, accelerator.unwrap_model(module), averaged, optimiser)
+            _save(checkpoint, effort, identity, accelerator.unwrap_model(module), averaged, optimiser)
         if watch and config.watch_every and (last or effort.steps % config.watch_every == 0):
             _write(writer, watch(effort.steps, averaged.module), effort.steps)
     bar.close()
@@ -161,14 +171,14 @@ def _write(writer: SummaryWriter, figures: dict[str, float], step: int) -> None:
 def _save(
     path: Path,
     effort: Effort,
-    config: LoopConfig,
+    identity: str,
     model: nn.Module,
     averaged: nn.Module,
     optimiser: torch.optim.Optimizer,
 ) -> None:
     state = {
         "effort": dataclasses.asdict(effort),
-        "config": str(config),
+        "config": identity,
         "model": model.state_dict(),
         "averaged": averaged.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -184,14 +194,14 @@ def _save(
 
 
 def _resume(
-    path: Path, config: LoopConfig, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
+    path: Path, identity: str, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Effort:
     if not path.exists():
         return Effort()
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        if state["config"] != str(config):
-            raise ConfigError(f"{path}: got a run of {state['config']}, expected {config}; choose another --run")
+        if state["config"] != identity:
+            raise ConfigError(f"{path}: got a run of {state['config']}, expected {identity}; choose another --run")
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])

@@ -1,6 +1,6 @@
 """One training from demonstrations to a bundle: what is done already is found in the run's folder and not done again.
 
-A run's folder holds the tokenizer, System 2 (scene.pt), its tokens for all demonstrations (context.npy), and a folder
+A run's folder holds the tokenizer, System 2 (scene.pt), its tokens for all demonstrations (context-*.npy), and a folder
 for each family. Families of one run share System 2.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -78,6 +78,12 @@ class Training:
     watch_episodes: int = 20
     summary: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse evaluations of nothing."""
+        if not (1 <= self.jobs <= 256 and self.watch_episodes > 0):
+            got = f"{self.jobs} jobs, {self.watch_episodes} episodes to watch"
+            raise ConfigError(f"training: got {got}, expected 1..256 jobs and at least one episode")
+
     def bundle(self, data: Demonstrations, out: Path) -> Manifest:
         """Train both systems on `data` and export them to `out`; the best of the closed-loop evaluations, if any."""
         unseen = data.held_out()
@@ -108,12 +114,8 @@ class Training:
         unseen = data.held_out()
         encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run)
         self._note("scene", check_scene(encoder, self._scenes(data, unseen, words)), effort, config.scene_batch)
-        context = cached(self.run / "context.npy", lambda: context_tokens(encoder, data, words))
-        if len(context) != len(data.frames):
-            raise InputError(
-                f"{self.run / 'context.npy'}: got tokens of {len(context)} pictures, expected {len(data.frames)}; "
-                "remove it, or choose another --run for other demonstrations"
-            )
+        # scene.pt belongs to these demonstrations, or training would have refused it; so the tokens follow from both.
+        context = cached(self.run / f"context-{data.digest}.npy", lambda: context_tokens(encoder, data, words))
         return System2(config, encoder, context)
 
     @property

@@ -5,11 +5,12 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.learn import train_command
 from so_arm_policy.learn.closed_loop import ClosedLoop
 from so_arm_policy.learn.demonstrations import Demonstrations
-from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.families import family_config
+from so_arm_policy.learn.recipe import System2, Training
 from so_arm_policy.learn.scaling import Point, append_point, missing, read_points, sized, train_point
 from so_arm_policy.learn.scaling_law import LEAST_POINTS, Fit, fit_law
 from so_arm_policy.learn.scaling_plot import draw_scaling
@@ -32,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """Train what the grid lacks, fit the law, draw it, and print the best size for the budget."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    _check(args)
     training, data = train_command.prepare(args)
     out = args.out or Path("out") / "scaling" / f"{training.name}_{args.family}"
     path = out / "points.jsonl"
-    for width, count in missing(read_points(path), args.widths, args.counts):
-        append_point(path, _point(training, data, width, count, args.success_episodes))
+    todo = missing(read_points(path), args.widths, args.counts)
+    system2 = training.system2(data) if todo else None
+    for width, count in todo:
+        assert system2 is not None
+        append_point(path, _point(training, system2, data, width, count, args.success_episodes))
     points = read_points(path)
     fit = None
     if len(points) >= LEAST_POINTS:
@@ -49,9 +54,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _point(training: Training, data: Demonstrations, width: int, count: int, episodes: int) -> Point:
+def _check(args: argparse.Namespace) -> None:
+    """Fail before the work, not after it."""
+    default = family_config(args.family)()
+    for width in args.widths:
+        sized(default, width)
+    if not (args.budget > 0.0 and args.success_episodes >= 0 and min(args.counts) > 0):
+        got = f"counts {args.counts}, {args.success_episodes} success episodes, budget {args.budget}"
+        raise ConfigError(f"scaling: got {got}, expected positive counts and budget, no negative number of episodes")
+
+
+def _point(training: Training, system2: System2, data: Demonstrations, width: int, count: int, episodes: int) -> Point:
     """Train and judge one point of the grid."""
-    system2 = training.system2(data)
     config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, width))
     folder = training.run / "scaling" / f"{training.family}_{width}_{count}"
     expert, point = train_point(config, config.action, data, system2.context, count, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.overrides import overridden
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.collect import EPISODES, CollectConfig, collect, training_task
+from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.dataset_reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
@@ -57,7 +57,7 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
     config.encoder.check_pretrained()
     robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
-    collecting = [CollectConfig(task=t.name, episodes=args.episodes or EPISODES[t.name]) for t in tasks]
+    collecting = [CollectConfig.of(task.name, args.episodes) for task in tasks]
     training = Training(
         name=name,
         tasks=tasks,

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from so_arm_policy.core.errors import InputError
 from so_arm_policy.sim.goal import PLACES, Goal, Step
 from so_arm_policy.sim.objects import COLORS, KINDS
 from so_arm_policy.sim.scene import ObjectSet, Scene
@@ -51,13 +50,6 @@ class Phrasings:
             if goal is not None:
                 return goal
         return None
-
-    def meaning(self, scene: Scene, instruction: str, examples: list[str]) -> Goal:
-        """Return what `instruction` means in `scene`. Raises InputError that shows `examples`."""
-        goal = self.read(scene, instruction)
-        if goal is None:
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {examples}")
-        return goal
 
 
 # The reach bundles of the foundation know these three only.

@@ -1,6 +1,7 @@
 """`so-arm eval`: the same whatever the number of processes, clear about bad arguments."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.evaluate.campaign import Campaign, episode_of, run_campaign, summarise
 from so_arm_policy.evaluate.eval_command import parse_seeds
 from so_arm_policy.policy.bundle import Bundle, load_bundle
+from so_arm_policy.policy.manifest import write_manifest
 from so_arm_policy.sim.tasks.task import Task
 
 
@@ -49,6 +51,16 @@ def test_two_processes_give_what_one_gives() -> None:
     alone, shared = list(run_campaign(campaign, seeds, 1)), list(run_campaign(campaign, seeds, 2))
     assert alone == shared
     assert [result.seed for result in shared] == seeds
+
+
+def test_another_bundle_in_the_same_folder_is_not_taken_for_the_last_one(bundle: Bundle, tmp_path: Path) -> None:
+    """Training puts one candidate after another into one folder, and workers live on from one to the next."""
+    folder, inferences = _copy(bundle, tmp_path / "candidate"), []
+    for every in (2, 40):
+        write_manifest(folder, replace(bundle.manifest, infer_every=every))
+        results = list(run_campaign(Campaign(task="reach", bundle=str(folder)), [3, 4], jobs=2))
+        inferences.append(sum(result.agent.inferences for result in results))
+    assert inferences[0] > 10 * inferences[1] > 0
 
 
 def test_an_error_in_a_worker_arrives_as_itself(bundle: Bundle) -> None:

@@ -93,13 +93,29 @@ def test_resume_with_another_config_is_refused(tmp_path):
         fit(Copy(), numbers, LoopConfig(steps=8, checkpoint_every=2), tmp_path, "a")
 
 
+def test_resume_with_other_sizes_or_data_is_refused(tmp_path):
+    fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a", about=("sizes", "data 1"))
+    with pytest.raises(ConfigError, match=r"data 1.*, expected .*data 2.*; choose another --run"):
+        fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a", about=("sizes", "data 2"))
+
+
 def test_a_broken_checkpoint_is_named(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match=r"a\.pt: got .*, expected a checkpoint"):
         fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a")
 
 
-@pytest.mark.parametrize("values", [{"steps": 0}, {"steps": 5, "rate": 0.0}, {"steps": 5, "average": 1.0}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"steps": 0},
+        {"steps": 5, "rate": 0.0},
+        {"steps": 5, "average": 1.0},
+        {"steps": 5, "weight_decay": float("nan")},
+        {"steps": 5, "watch_every": -1},
+        {"steps": 5, "seed": -1},
+    ],
+)
 def test_schedules_that_do_nothing_are_refused(values):
     with pytest.raises(ConfigError, match="training: got"):
         LoopConfig(**values)

@@ -245,6 +245,17 @@ def test_a_point_of_a_scaling_grid_says_what_was_trained_on_how_much(run, data, 
         few(data, 9)
 
 
+def test_demonstrations_of_another_kind_or_run_are_not_mixed(folder, run, data, tmp_path):
+    with pytest.raises(ConfigError, match=r"'picture_every': 12.*, expected .*'picture_every': 6.*another folder"):
+        collect(dataclasses.replace(COLLECT[0], picture_every=6), folder / "reach", jobs=1)
+    training(run, "flow").system2(data)
+    other = opened(folder)
+    other.q = other.q + np.float32(0.01)
+    assert other.digest != data.digest
+    with pytest.raises(ConfigError, match="choose another --run"):
+        training(run, "flow").system2(other)
+
+
 def test_too_few_or_other_demonstrations_are_named(data, tmp_path):
     with pytest.raises(InputError, match="so-arm collect"):
         Demonstrations([])
@@ -258,6 +269,16 @@ def test_too_few_or_other_demonstrations_are_named(data, tmp_path):
         open_source(training_task("reach"), read_dataset(tmp_path, robot), (96, 128))
     with pytest.raises(ConfigError, match="expected a multiple"):
         CollectConfig(episodes=7, shard=5)
+    with pytest.raises(ConfigError, match="got 0 episodes"):
+        CollectConfig.of("reach", 0)
+    with pytest.raises(ConfigError, match="got first seed -1"):
+        CollectConfig(first_seed=-1)
+    with pytest.raises(ConfigError, match="got 0 jobs"):
+        collect(COLLECT[0], tmp_path, jobs=0)
+    with pytest.raises(ConfigError, match="action_batch 0"):
+        TrainConfig(action_batch=0)
+    with pytest.raises(ConfigError, match="0 episodes to watch"):
+        dataclasses.replace(training(tmp_path, "flow"), watch_episodes=0)
     with pytest.raises(ConfigError, match="task: got 'dance'"):
         CollectConfig(task="dance")
     with pytest.raises(ConfigError, match="got an expert for 5 context tokens"):

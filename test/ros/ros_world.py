@@ -1,14 +1,30 @@
-"""Nodes under test in this process, and one that talks to them."""
+"""Nodes under test in this process, one that talks to them, and what it says: good messages and garbage."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import rclpy
+from sensor_msgs.msg import JointState
 
-from so_arm_policy.ros import topics
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.executor import Spinner
 
+ROBOT = load_robot("so101")
+N = len(ROBOT.joints)
+NAMES = list(ROBOT.joint_names)
+
+GARBAGE = {
+    "nan": JointState(name=NAMES, position=[math.nan] * N),
+    "missing": JointState(name=NAMES[1:], position=[0.0] * (N - 1)),
+    "double": JointState(name=[*NAMES, NAMES[0]], position=[0.0] * (N + 1)),
+    "lengths": JointState(name=NAMES, position=[0.0]),
+    "empty": JointState(),
+    "velocity": JointState(name=NAMES, position=[0.0] * N, velocity=[math.inf] * N),
+}
 PATIENCE_S = 60.0  # how long a busy machine may take until a test fails
 
 
@@ -18,6 +34,31 @@ def wait_until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> No
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+def now_ns():
+    return time.time_ns()
+
+
+def joints(q=ROBOT.home):
+    return convert.joint_state(ROBOT, now_ns(), np.asarray(q))
+
+
+def diagnostics_of(node):
+    heard = []
+    node._diagnostics.publish = heard.append
+    node._publish_diagnostics()
+    return heard[-1].status[0]
+
+
+def repeat(say, make, until):
+    """Say something about 120 times a second until something is true."""
+
+    def again():
+        say(make())
+        return until()
+
+    wait_until(again)
 
 
 class Graph:

@@ -8,18 +8,17 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
-from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.carry import missed
 from so_arm_policy.sim.goal import Goal, Step
 from so_arm_policy.sim.language import HANDOVER, Phrasings
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.pass_over import LEAVE, LEFT, RIGHT, pass_astray, way_to_pass
 from so_arm_policy.sim.places import lies_in, offset, rests_in
-from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene, random_scene
+from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks.object_task import Held, ObjectTask
 from so_arm_policy.sim.tasks.pick_place import focus_on
-from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
+from so_arm_policy.sim.tasks.task import Focus, TaskStatus
 
 HOLD_S = 0.5
 BASES_Y_M = {"left": 0.2, "right": -0.2}
@@ -29,7 +28,7 @@ IN_HAND_M, OUT_OF_HAND_M = 0.015, 0.03
 
 
 @dataclass(frozen=True)
-class Handover:
+class Handover(ObjectTask):
     """Two arms: three objects on the left, the bowl on the right.
 
     Success: the named object was held in the air by the left arm alone, then by the right arm alone, and then rests in
@@ -42,29 +41,13 @@ class Handover:
     objects: ObjectSet = EVERYTHING
     phrasings: Phrasings = HANDOVER
 
-    def corpus(self) -> list[str]:
-        """Training instructions with every word of the task."""
-        return self.phrasings.corpus(self.objects)
+    def goals(self, scene: Scene) -> list[Goal]:
+        """Return one goal for each object of `scene`."""
+        return [Goal((Step(i, "bowl"),)) for i in range(len(scene.objects))]
 
-    def sample(self, seed: int, split: str = "train") -> Episode:
-        """Draw an episode: scene, object meant, instruction."""
-        objects = objects_of(self.objects, split)
-        rng = np.random.default_rng([seed, 202])
-        scene = spread(random_scene(seed, objects), rng)
-        targets = objects.targets(scene)
-        goal = Goal((Step(targets[int(rng.integers(len(targets)))], "bowl"),))
-        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
-
-    def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each object of `scene`."""
-        return [self.phrasings.say(0, scene, Goal((Step(i, "bowl"),))) for i in range(len(scene.objects))]
-
-    def meaning(self, scene: Scene, instruction: str) -> Goal:
-        """Return which object is to go into the bowl. Raises InputError where the scene has none."""
-        goal = self.phrasings.read(scene, instruction)
-        if goal is None:
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
-        return goal
+    def draw(self, scene: Scene, objects: ObjectSet, rng: np.random.Generator) -> tuple[Scene, Goal]:
+        """Spread the scene between the arms, then draw the object."""
+        return super().draw(spread(scene, rng), objects, rng)
 
     def tracker(self, goal: Goal) -> "HandoverTracker":
         """Return what judges one episode, fed once a tick."""
@@ -111,7 +94,7 @@ class HandoverTracker:
         """step: which object, and where to."""
         self._object, self._place = step.object, str(step.place)
         self._left_had = self._right_had = False
-        self._ticks = 0
+        self._held = Held(HOLD_S)
 
     def update(self, simulator: Simulator) -> TaskStatus:
         """Look at the present state; call once a tick."""
@@ -120,10 +103,7 @@ class HandoverTracker:
         others = [i for i in range(len(simulator.scene.objects)) if i != self._object]
         alone = not any(lies_in(simulator, i, self._place) for i in others)
         done = self._right_had and alone and rests_in(simulator, self._object, self._place)
-        self._ticks = self._ticks + 1 if done else 0
-        held = self._ticks / CONTROL_HZ
-        distance = offset(simulator, self._object, self._place)
-        return TaskStatus(success=held >= HOLD_S, distance_m=distance, held_s=held)
+        return self._held.status(done, offset(simulator, self._object, self._place))
 
     def _held_by(self, simulator: Simulator, arm: int, other: int) -> bool:
         """Whether the object is in the air between the fingers of `arm`, those of `other` away from it."""

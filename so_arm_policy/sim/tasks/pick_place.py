@@ -7,22 +7,21 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
-from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.carry import LEAVE, astray, missed, way_to_place
 from so_arm_policy.sim.goal import PLACES, Goal, Step
 from so_arm_policy.sim.language import PICK_PLACE, Phrasings
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.places import lies_in, offset, place_center, rests_in
-from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene, random_scene
+from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene
 from so_arm_policy.sim.simulator import Simulator
-from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
+from so_arm_policy.sim.tasks.object_task import Held, ObjectTask
+from so_arm_policy.sim.tasks.task import Focus, TaskStatus
 
 HOLD_S = 0.5
 
 
 @dataclass(frozen=True)
-class PickPlace:
+class PickPlace(ObjectTask):
     """One arm takes one of three objects by friction and puts it into the bowl or onto the plate.
 
     Success: for 0.5 s the named object rests in the named place, no other object is there, and the gripper is away.
@@ -34,32 +33,16 @@ class PickPlace:
     objects: ObjectSet = EVERYTHING
     phrasings: Phrasings = PICK_PLACE
 
-    def corpus(self) -> list[str]:
-        """Training instructions with every word of the task."""
-        return self.phrasings.corpus(self.objects)
+    def goals(self, scene: Scene) -> list[Goal]:
+        """Return one goal for each object and place of `scene`."""
+        places = PLACES if scene.plate_x is not None else PLACES[:1]
+        return [Goal((Step(i, place),)) for i in range(len(scene.objects)) for place in places]
 
-    def sample(self, seed: int, split: str = "train") -> Episode:
-        """Draw an episode: scene, object and place meant, instruction."""
-        objects = objects_of(self.objects, split)
-        scene = random_scene(seed, objects)
-        rng = np.random.default_rng([seed, 202])
+    def draw(self, scene: Scene, objects: ObjectSet, rng: np.random.Generator) -> tuple[Scene, Goal]:
+        """Draw the object, then the place."""
         targets = objects.targets(scene)
         target, place = targets[int(rng.integers(len(targets)))], PLACES[int(rng.integers(len(PLACES)))]
-        goal = Goal((Step(target, place),))
-        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
-
-    def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each object and place of `scene`."""
-        places = PLACES if scene.plate_x is not None else PLACES[:1]
-        goals = [Goal((Step(i, place),)) for i in range(len(scene.objects)) for place in places]
-        return [self.phrasings.say(0, scene, goal) for goal in goals]
-
-    def meaning(self, scene: Scene, instruction: str) -> Goal:
-        """Return which object should go where. Raises InputError where the scene does not have them."""
-        goal = self.phrasings.read(scene, instruction)
-        if goal is None:
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
-        return goal
+        return scene, Goal((Step(target, place),))
 
     def tracker(self, goal: Goal) -> "PlaceTracker":
         """Return what judges one episode, fed once a tick."""
@@ -93,14 +76,11 @@ class PlaceTracker:
     def __init__(self, step: Step) -> None:
         """step: which object, and where to."""
         self._object, self._place = step.object, str(step.place)
-        self._ticks = 0
+        self._held = Held(HOLD_S)
 
     def update(self, simulator: Simulator) -> TaskStatus:
         """Look at the present state; call once a tick."""
         others = [i for i in range(len(simulator.scene.objects)) if i != self._object]
         alone = not any(lies_in(simulator, i, self._place) for i in others)
         done = alone and rests_in(simulator, self._object, self._place)
-        self._ticks = self._ticks + 1 if done else 0
-        held = self._ticks / CONTROL_HZ
-        distance = offset(simulator, self._object, self._place)
-        return TaskStatus(success=held >= HOLD_S, distance_m=distance, held_s=held)
+        return self._held.status(done, offset(simulator, self._object, self._place))

@@ -7,15 +7,14 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
-from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.goal import Goal, Step
 from so_arm_policy.sim.language import FOUNDATION_REACH, REACH, Phrasings
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.objects import height
-from so_arm_policy.sim.scene import FOUNDATION, ObjectSet, Scene, SceneObject, random_scene
+from so_arm_policy.sim.scene import FOUNDATION, ObjectSet, Scene, SceneObject
 from so_arm_policy.sim.simulator import Simulator
-from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
+from so_arm_policy.sim.tasks.object_task import Held, ObjectTask
+from so_arm_policy.sim.tasks.task import Focus, TaskStatus
 
 REACHED_M = 0.02
 HOLD_S = 0.5
@@ -25,7 +24,7 @@ MOVED_M = 0.01
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reach(ObjectTask):
     """One arm touches one of three objects from above.
 
     Success: the fingertip stays within 2 cm of the surface of the named object for 0.5 s.
@@ -41,29 +40,9 @@ class Reach:
         """How the task is put into words."""
         return REACH if self.objects.varied else FOUNDATION_REACH
 
-    def corpus(self) -> list[str]:
-        """Every training instruction of the task."""
-        return self.phrasings.corpus(self.objects)
-
-    def sample(self, seed: int, split: str = "train") -> Episode:
-        """Draw an episode: scene, object meant, instruction."""
-        objects = objects_of(self.objects, split)
-        scene = random_scene(seed, objects)
-        rng = np.random.default_rng([seed, 202])
-        targets = objects.targets(scene)
-        goal = Goal((Step(targets[int(rng.integers(len(targets)))]),))
-        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
-
-    def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each object of `scene`, in order."""
-        return [self.phrasings.say(0, scene, Goal((Step(i),))) for i in range(len(scene.objects))]
-
-    def meaning(self, scene: Scene, instruction: str) -> Goal:
-        """Return which object `instruction` names. Raises InputError where the scene has none."""
-        goal = self.phrasings.read(scene, instruction)
-        if goal is None:
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
-        return goal
+    def goals(self, scene: Scene) -> list[Goal]:
+        """Return one goal for each object of `scene`, in order."""
+        return [Goal((Step(i),)) for i in range(len(scene.objects))]
 
     def tracker(self, goal: Goal) -> "ReachTracker":
         """Return what judges one episode, fed once a tick."""
@@ -104,12 +83,9 @@ class ReachTracker:
 
     def __init__(self, target: int) -> None:
         """target: number of the object in the scene."""
-        self._target = target
-        self._ticks = 0
+        self._target, self._held = target, Held(HOLD_S)
 
     def update(self, simulator: Simulator) -> TaskStatus:
         """Look at the present state; call once a tick."""
         distance = simulator.surface_distance(self._target, simulator.fingertip())
-        self._ticks = self._ticks + 1 if distance <= REACHED_M else 0
-        held = self._ticks / CONTROL_HZ
-        return TaskStatus(success=held >= HOLD_S, distance_m=distance, held_s=held)
+        return self._held.status(distance <= REACHED_M, distance)

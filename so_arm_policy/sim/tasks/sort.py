@@ -8,23 +8,22 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
-from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.carry import LEAVE, astray, missed, way_to_place
 from so_arm_policy.sim.goal import PLACES, Goal, Step
 from so_arm_policy.sim.language import SORT, Phrasings
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.places import lies_in, offset, rests_in
-from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene, random_scene
+from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks.object_task import Held, ObjectTask
 from so_arm_policy.sim.tasks.pick_place import focus_on
-from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
+from so_arm_policy.sim.tasks.task import Focus, TaskStatus
 
 HOLD_S = 0.5
 
 
 @dataclass(frozen=True)
-class Sort:
+class Sort(ObjectTask):
     """One arm puts two of three objects into bowl and plate, one after the other.
 
     Success: the first rested in its place before the second came to its own, and then for 0.5 s both rest in their
@@ -37,30 +36,12 @@ class Sort:
     objects: ObjectSet = EVERYTHING
     phrasings: Phrasings = SORT
 
-    def corpus(self) -> list[str]:
-        """Training instructions with every word of the task."""
-        return self.phrasings.corpus(self.objects)
-
-    def sample(self, seed: int, split: str = "train") -> Episode:
-        """Draw an episode: scene, two objects and their places in order, instruction."""
-        objects = objects_of(self.objects, split)
-        scene = random_scene(seed, objects)
-        rng = np.random.default_rng([seed, 202])
-        named = objects.targets(scene)
-        goals = [goal for goal in _goals(scene) if any(step.object in named for step in goal.steps)]
-        goal = goals[int(rng.integers(len(goals)))]
-        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
-
-    def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for every two objects, places and orders of `scene`."""
-        return [self.phrasings.say(0, scene, goal) for goal in _goals(scene)]
-
-    def meaning(self, scene: Scene, instruction: str) -> Goal:
-        """Return what should go where, in order. Raises InputError where the scene does not have it or two coincide."""
-        goal = self.phrasings.read(scene, instruction)
-        if goal is None or goal not in _goals(scene):
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)[:4]}")
-        return goal
+    def goals(self, scene: Scene) -> list[Goal]:
+        """Return every two objects in both places in both orders."""
+        if scene.plate_x is None:
+            return []
+        pairs = permutations(range(len(scene.objects)), 2)
+        return [Goal((Step(a, p), Step(b, q))) for a, b in pairs for p, q in (PLACES, PLACES[::-1])]
 
     def tracker(self, goal: Goal) -> "SortTracker":
         """Return what judges one episode, fed once a tick."""
@@ -98,14 +79,6 @@ def _next(simulator: Simulator, goal: Goal) -> Step:
     return next((step for step in goal.steps if missed(simulator, step)), goal.steps[-1])
 
 
-def _goals(scene: Scene) -> list[Goal]:
-    """Return every two objects in both places in both orders."""
-    if scene.plate_x is None:
-        return []
-    pairs = permutations(range(len(scene.objects)), 2)
-    return [Goal((Step(a, p), Step(b, q))) for a, b in pairs for p, q in (PLACES, PLACES[::-1])]
-
-
 class SortTracker:
     """Remembers the order in which the objects came to their places."""
 
@@ -113,7 +86,7 @@ class SortTracker:
         """goal: two steps."""
         self._goal = goal
         self._first_rested = self._wrong_order = False
-        self._ticks = 0
+        self._held = Held(HOLD_S)
 
     def update(self, simulator: Simulator) -> TaskStatus:
         """Look at the present state; call once a tick. distance_m: the larger one of both objects."""
@@ -125,7 +98,5 @@ class SortTracker:
         strangers = [i for i in range(len(simulator.scene.objects)) if i not in moved]
         alone = not any(lies_in(simulator, i, place) for i in strangers for place in PLACES)
         good = done == len(self._goal.steps) and alone and not self._wrong_order
-        self._ticks = self._ticks + 1 if good else 0
-        held = self._ticks / CONTROL_HZ
         distance = max(offset(simulator, step.object, str(step.place)) for step in self._goal.steps)
-        return TaskStatus(success=held >= HOLD_S, distance_m=distance, held_s=held)
+        return self._held.status(good, distance)

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.sim.goal import Goal
 from so_arm_policy.sim.language import Phrasings
 from so_arm_policy.sim.law import Plan
-from so_arm_policy.sim.scene import ObjectSet, Scene
+from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
 
 # Episodes as in training; with phrasings that no training sees; about pairs of colour and kind that no training sees.
@@ -112,19 +109,3 @@ class Task(Protocol):
     def astray(self, simulator: Simulator, goal: Goal, plan: Plan, stage: int, q: FloatArray, seen: FloatArray) -> bool:
         """Whether a new plan is due. q: (n,) rad, the reference; seen: (k, 3) m, the objects when `plan` was made."""
         ...
-
-
-def objects_of(objects: ObjectSet, split: str) -> ObjectSet:
-    """Return what scenes of `split` are made of. Raises ConfigError."""
-    if split not in SPLITS:
-        raise ConfigError(f"split: got {split!r}, expected one of {list(SPLITS)}")
-    return objects.with_held_out() if split == "pairs" else objects
-
-
-def told(phrasings: Phrasings, rng: np.random.Generator, scene: Scene, goal: Goal, split: str) -> str:
-    """Say `goal` in a phrasing drawn at random. Raises ConfigError where none is held out."""
-    held_out = split == "phrases"
-    number = len(phrasings.held_out if held_out else phrasings.train)
-    if not number:
-        raise ConfigError("split 'phrases': got a task without held-out phrasings, expected some")
-    return phrasings.say(int(rng.integers(number)), scene, goal, held_out=held_out)

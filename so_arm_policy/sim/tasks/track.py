@@ -7,16 +7,16 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.goal import Goal, Step
 from so_arm_policy.sim.language import TRACK, Phrasings
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.motion import Motion
-from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene, places_in_reach, random_scene
+from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene, places_in_reach
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks.object_task import ObjectTask
 from so_arm_policy.sim.tasks.reach import way_to_touch
-from so_arm_policy.sim.tasks.task import Episode, Focus, TaskStatus, objects_of, told
+from so_arm_policy.sim.tasks.task import Focus, TaskStatus
 
 CLOSE_M = 0.03
 CATCH_UP_S = 2.0
@@ -31,7 +31,7 @@ MOST = (0.05, 0.35)  # amplitude in m and rad
 
 
 @dataclass(frozen=True)
-class Track:
+class Track(ObjectTask):
     """One arm follows a moving object from above.
 
     Success: after 2 s to catch up, the fingertip is within 3 cm of the object's surface for 90 % of 8 s.
@@ -43,31 +43,14 @@ class Track:
     objects: ObjectSet = EVERYTHING
     phrasings: Phrasings = TRACK
 
-    def corpus(self) -> list[str]:
-        """Training instructions with every word of the task."""
-        return self.phrasings.corpus(self.objects)
+    def goals(self, scene: Scene) -> list[Goal]:
+        """Return one goal for each object of `scene`, in order; those that stand still can be stayed with."""
+        return [Goal((Step(i),)) for i in range(len(scene.objects))]
 
-    def sample(self, seed: int, split: str = "train") -> Episode:
-        """Draw an episode: scene, which object moves and how, instruction."""
-        objects = objects_of(self.objects, split)
-        scene = random_scene(seed, objects)
-        rng = np.random.default_rng([seed, 202])
-        targets = objects.targets(scene)
-        target = targets[int(rng.integers(len(targets)))]
-        scene = set_going(scene, target, rng)
-        goal = Goal((Step(target),))
-        return Episode(seed=seed, scene=scene, instruction=told(self.phrasings, rng, scene, goal, split), goal=goal)
-
-    def instructions(self, scene: Scene) -> Sequence[str]:
-        """Return one instruction for each object of `scene`, in order; those that stand still can be stayed with."""
-        return [self.phrasings.say(0, scene, Goal((Step(i),))) for i in range(len(scene.objects))]
-
-    def meaning(self, scene: Scene, instruction: str) -> Goal:
-        """Return which object `instruction` names. Raises InputError where the scene has none."""
-        goal = self.phrasings.read(scene, instruction)
-        if goal is None:
-            raise InputError(f"instruction: got {instruction!r}, expected e.g. one of {self.instructions(scene)}")
-        return goal
+    def draw(self, scene: Scene, objects: ObjectSet, rng: np.random.Generator) -> tuple[Scene, Goal]:
+        """Draw which object moves and how."""
+        scene, goal = super().draw(scene, objects, rng)
+        return set_going(scene, goal.steps[0].object, rng), goal
 
     def tracker(self, goal: Goal) -> "TrackTracker":
         """Return what judges one episode, fed once a tick."""

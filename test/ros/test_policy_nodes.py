@@ -1,0 +1,97 @@
+"""System 2 and System 1 as nodes: what they wait for, refuse and do."""
+
+import numpy as np
+from ros_world import NAMES, ROBOT, N, joints, now_ns, repeat, wait_until
+from sensor_msgs.msg import Image
+from so_arm_policy.msg import SceneContext
+from std_msgs.msg import String
+
+from so_arm_policy.core.values import CameraImage, Context
+from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.system1_node import System1Node
+from so_arm_policy.ros.system2_node import System2Node
+
+
+def picture(camera, **changes):
+    rgb = np.full((camera.height, camera.width, 3), 128, np.uint8)
+    msg = convert.image_msg(CameraImage(camera=camera.name, stamp_ns=now_ns(), rgb=rgb), camera.frame_id)
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def test_system2_waits_refuses_what_it_cannot_use_and_then_encodes(policy_graph):
+    graph = policy_graph
+    node = graph.run(System2Node())
+    contexts = graph.hear(topics.CONTEXT)
+    cameras = {c.name: graph.say(topics.image(c.name)) for c in ROBOT.cameras}
+    say_joints, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
+    wait_until(lambda: "instruction" in node.facts()["waiting_for"])
+
+    def see(until):
+        def make():
+            for camera in ROBOT.cameras:
+                cameras[camera.name](picture(camera))
+            return joints()
+
+        repeat(say_joints, make, until)
+
+    for number, change in enumerate(({"encoding": "mono8"}, {"width": 4}, {"step": 1}), 1):
+        cameras["wrist"](picture(ROBOT.camera("wrist"), **change))
+        wait_until(lambda number=number: node.counts["errors: wrist/image_raw"] == number)
+    cameras["wrist"](Image())
+    for text in ("", "   ", "fold the laundry", "touch the red cube " * 50):
+        before = node.counts["errors: encode"]
+        instruct(String(data=text))
+        see(lambda before=before: node.counts["errors: encode"] > before)
+    assert contexts == []
+    instruct(String(data="Touch the RED cube."))
+    see(lambda: len(contexts) >= 2)
+    context = convert.context(contexts[-1])
+    assert context.bundle_id == "tiny"
+    assert context.stamp_ns == min(context.image_stamps_ns)
+    assert contexts[0].sequence < contexts[-1].sequence
+    count = node.counts["contexts"]
+    wait_until(lambda: node.counts["errors: wrist age"] > 0)
+    assert node.counts["contexts"] <= count + 2
+
+
+def a_context(bundle_id="tiny", **changes):
+    stamp = now_ns()
+    msg = convert.context_msg(
+        Context(
+            bundle_id=bundle_id,
+            sequence=0,
+            stamp_ns=stamp,
+            instruction="touch the red cube",
+            keys_values=np.full((2, 2, 1, 4, 8), 0.1, np.float32),
+            image_stamps_ns=(stamp, stamp),
+        )
+    )
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+def test_system1_is_silent_without_a_usable_context_and_proposes_with_one(policy_graph):
+    graph = policy_graph
+    node = graph.run(System1Node())
+    heard, chunks = graph.hear(topics.proposal("system1")), graph.hear(topics.CHUNK)
+    say_joints, say_context = graph.say(topics.JOINT_STATES), graph.say(topics.CONTEXT)
+    repeat(say_joints, joints, lambda: node.loop.ticks > 30)
+    assert node.facts()["waiting_for"] == "system2/context"
+    say_context(SceneContext())
+    wait_until(lambda: node.counts["errors: system2/context"] == 1)
+    for bad in ({"bundle_id": "another"}, {"data": np.full(256, np.nan, "<f4").tobytes()}):
+        before = node.counts["errors: request"]
+        say_context(a_context(**bad))
+        repeat(say_joints, joints, lambda before=before: node.counts["errors: request"] > before)
+    assert heard == []
+    say_context(a_context())
+    repeat(say_joints, joints, lambda: len(heard) > 20 and len(chunks) > 3)
+    assert heard[-1].joint_names == NAMES
+    assert convert.chunk(chunks[-1], ROBOT).positions.shape == (16, N)
+    # A command names the oldest thing it follows from: the picture.
+    oldest = [convert.stamp_ns(m.observation_stamp) for m in heard]
+    assert all(at <= convert.stamp_ns(m.header.stamp) for at, m in zip(oldest, heard, strict=True))
+    wait_until(lambda: node.counts["errors: silent"] > 0)

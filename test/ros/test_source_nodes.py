@@ -1,0 +1,75 @@
+"""Sources of proposals, and the mock robot: what they make of good messages and of garbage."""
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from ros_world import GARBAGE, NAMES, ROBOT, N, diagnostics_of, joints, repeat, wait_until
+from sensor_msgs.msg import JointState
+from so_arm_policy.msg import SafetyStatus
+
+from so_arm_policy.ros import topics
+from so_arm_policy.ros.hold_node import HoldNode
+from so_arm_policy.ros.mock_robot_node import MockRobotNode
+from so_arm_policy.ros.pid_node import PidNode
+
+
+def test_the_mock_robot_follows_commands_by_name_and_refuses_garbage(graph):
+    node = graph.run(MockRobotNode())
+    heard = graph.hear(topics.JOINT_STATES)
+    command = graph.say(topics.JOINT_COMMAND)
+    for number, msg in enumerate(list(GARBAGE.values())[:5], 1):
+        command(msg)
+        wait_until(lambda number=number: node.counts["errors: joint_command"] == number)
+    q = np.linspace(-0.5, 0.5, N)
+    command(JointState(name=NAMES[::-1], position=q[::-1].tolist()))
+    wait_until(lambda: heard and list(heard[-1].position) == q.tolist())
+    assert heard[0].name == NAMES
+    assert list(heard[0].position) == ROBOT.home.tolist()
+    status = diagnostics_of(node)
+    assert status.level == DiagnosticStatus.WARN
+    assert "joint_command" in status.message
+
+
+def test_sources_propose_only_while_there_are_joint_states(graph):
+    node = graph.run(HoldNode())
+    heard = graph.hear(topics.proposal("hold"))
+    say = graph.say(topics.JOINT_STATES)
+    repeat(say, joints, lambda: len(heard) > 5)
+    assert heard[-1].joint_names == NAMES
+    assert list(heard[-1].position) == ROBOT.home.tolist()
+    assert [m.sequence for m in heard] == sorted({m.sequence for m in heard})
+    wait_until(lambda: node.counts["errors: joint_states"] > 0)
+    count, ticks = node.counts["proposals"], node.loop.ticks
+    wait_until(lambda: node.loop.ticks > ticks + 20)
+    assert node.counts["proposals"] == count
+
+
+def test_pid_goes_to_its_goal_and_refuses_one_out_of_reach(graph):
+    node = graph.run(PidNode())
+    heard = graph.hear(topics.proposal("pid"))
+    say, goal = graph.say(topics.JOINT_STATES), graph.say(topics.PID_GOAL)
+    goal(JointState(name=NAMES, position=[9.0] * N))
+    wait_until(lambda: node.counts["errors: pid/goal"] == 1)
+    target = ROBOT.home.copy()
+    target[0] += 0.3
+    goal(JointState(name=NAMES, position=target.tolist()))
+    wait_until(lambda: node.counts["pid/goal"] == 2)
+
+    def where_it_wants_to_be():
+        return joints(heard[-1].position if heard else ROBOT.home)
+
+    repeat(say, where_it_wants_to_be, lambda: heard and abs(heard[-1].position[0] - target[0]) < 0.02)
+
+
+@pytest.mark.parametrize("make", [HoldNode, PidNode])
+def test_a_source_that_is_not_followed_stays_where_the_arm_is(graph, make):
+    node = graph.run(make())
+    heard = graph.hear(topics.proposal(node.get_name()))
+    say, status = graph.say(topics.JOINT_STATES), graph.say(topics.SAFETY_STATUS)
+    status(SafetyStatus(state=SafetyStatus.ACTIVE, source="system1"))
+    wait_until(lambda: node.counts["safety/status"] == 1)
+    moved = ROBOT.home + 0.3
+    repeat(say, joints, lambda: len(heard) > 3)
+    repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position, moved, atol=0.01))
+    repeat(say, lambda: joints(moved), lambda: node.loop.ticks % 100 == 0)
+    np.testing.assert_allclose(heard[-1].position, moved, atol=0.01)

@@ -1,0 +1,157 @@
+"""The supervisor as a node: it passes, holds, stops, starts again, and survives every bad proposal."""
+
+import math
+
+import numpy as np
+import pytest
+import rclpy
+from ros_world import ROBOT, N, joints, now_ns, repeat, wait_until
+from sensor_msgs.msg import JointState
+from so_arm_policy.msg import JointCommand, SafetyStatus
+from so_arm_policy.srv import SelectSource
+
+from so_arm_policy.core.values import Proposal
+from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.safety_supervisor_node import SafetySupervisorNode
+
+
+def hold_proposal(sequence, q=ROBOT.home, **changes):
+    stamp = now_ns()
+    proposal = Proposal(
+        source="hold",
+        sequence=sequence,
+        stamp_ns=stamp,
+        observation_stamp_ns=stamp,
+        received_ns=0,
+        joint_names=ROBOT.joint_names,
+        q=np.asarray(q),
+    )
+    msg = convert.joint_command(proposal)
+    for name, value in changes.items():
+        setattr(msg, name, value)
+    return msg
+
+
+class Supervised:
+    """A supervisor that listens to `hold`, and the test as robot and source."""
+
+    def __init__(self, graph):
+        self.node = graph.run(SafetySupervisorNode())
+        self.commands = graph.hear(topics.JOINT_COMMAND)
+        self.statuses = graph.hear(topics.SAFETY_STATUS)
+        self.say_joints = graph.say(topics.JOINT_STATES)
+        self.say_proposal = graph.say(topics.proposal("hold"))
+        self.sequence = 0
+        self.tester = graph.tester
+
+    def feed(self, until, make_proposal=hold_proposal):
+        def make():
+            self.sequence += 1
+            if make_proposal is not None:
+                self.say_proposal(make_proposal(self.sequence))
+            return joints()
+
+        repeat(self.say_joints, make, until)
+
+    def state(self):
+        return self.statuses[-1].state if self.statuses else None
+
+    def ask(self, service, request):
+        client = self.tester.create_client(service.type, service.name)
+        wait_until(client.service_is_ready)
+        future = client.call_async(request)
+        wait_until(future.done)
+        return future.result()
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_the_supervisor_passes_holds_stops_and_starts_again(graph):
+    world = Supervised(graph)
+    wait_until(lambda: world.state() == SafetyStatus.INIT)
+    assert world.commands == []
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    # A busy machine may stall first: a hold too, for another reason.
+    world.feed(lambda: world.statuses[-1].reason_code == "time.silent", make_proposal=None)
+    assert world.state() == SafetyStatus.HOLD
+    seen = len(world.commands)
+    wait_until(lambda: len(world.commands) > seen + 20)
+    np.testing.assert_allclose(world.commands[-1].position, ROBOT.home)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    assert world.ask(topics.ESTOP, topics.ESTOP.type.Request()).success
+    wait_until(lambda: world.state() == SafetyStatus.ESTOP)
+    world.feed(lambda: world.node.loop.ticks % 50 == 0)
+    assert world.state() == SafetyStatus.ESTOP
+    world.say_joints(joints())
+    answer = world.ask(topics.SELECT, SelectSource.Request(source="autopilot"))
+    assert not answer.success
+    assert "autopilot" in answer.message
+    assert world.ask(topics.SELECT, SelectSource.Request(source="pid")).success
+
+    def reset():
+        world.say_joints(joints())
+        return world.ask(topics.RESET, topics.RESET.type.Request()).success
+
+    wait_until(reset)
+    wait_until(lambda: world.statuses[-1].source == "pid" and world.state() == SafetyStatus.HOLD)
+
+
+BAD_PROPOSALS = {
+    "schema.nonfinite": {"position": [math.nan] * N},
+    "schema.length": {"position": [0.0]},
+    "schema.names": {"joint_names": ["a"] * N},
+    "source.mismatch": {"source": "pid"},
+    "limit.position_band": {"position": [9.0] * N},
+}
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_the_supervisor_survives_every_bad_proposal_names_it_and_keeps_the_arm_still(graph):
+    world = Supervised(graph)
+    for code, changes in BAD_PROPOSALS.items():
+
+        def one(sequence, changes=changes):
+            """Only an active supervisor looks at every rule; one that holds (after a stall too) is led back first."""
+            return hold_proposal(sequence, **(changes if world.state() == SafetyStatus.ACTIVE else {}))
+
+        world.feed(lambda code=code: world.statuses and code in world.statuses[-1].rules, one)
+    world.say_proposal(JointCommand())
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    for command in world.commands:
+        np.testing.assert_allclose(command.position, ROBOT.home, atol=1e-9)
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_a_second_writer_of_joint_command_makes_the_supervisor_hold(graph):
+    world = Supervised(graph)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    other = graph.tester.create_publisher(JointState, "joint_command", topics.RELIABLE)
+    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher")
+    assert "tester" in world.statuses[-1].reason_text
+    assert world.state() == SafetyStatus.HOLD
+    graph.tester.destroy_publisher(other)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_a_second_supervisor_counts_once_it_speaks_since_a_silent_one_may_be_a_killed_one_s_ghost(graph):
+    world = Supervised(graph)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    twin = rclpy.create_node("safety_supervisor", use_global_arguments=False)
+    publisher = twin.create_publisher(JointState, "joint_command", topics.RELIABLE)
+    count = graph.tester.count_publishers
+    world.feed(lambda: count("joint_command") == 2)
+    checks = []
+    check = world.node._writer.check
+    world.node._writer.check = lambda: checks.append(check())
+    world.feed(lambda: len(checks) == 2)
+    assert world.state() == SafetyStatus.ACTIVE
+
+    def both(sequence):
+        publisher.publish(joints())
+        return hold_proposal(sequence)
+
+    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher", both)
+    assert "a second safety_supervisor" in world.statuses[-1].reason_text
+    twin.destroy_publisher(publisher)
+    twin.destroy_node()
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
