@@ -83,22 +83,30 @@ class TickLoop:
 
     A tick whose successor is already due is run late; ticks that more than one successor has overtaken are skipped
     and counted in `missed`: a loop that fell behind never runs a burst. Clock and sleep can be replaced in tests.
+
+    phase: where in the machine's own periods (of the monotonic clock, which all processes share) the ticks lie, 0..1.
+    Loops of several processes so keep their order: each meets what the one before it has sent, and none meets the
+    others at work.
     """
 
     def __init__(
         self,
         work: Callable[[Tick], None],
         rate_hz: int = CONTROL_HZ,
+        phase: float = 0.0,
         now_ns: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Raises ConfigError for a rate no grid has."""
+        """Raises ConfigError for a rate no grid has, or a phase outside of a period."""
+        if not 0.0 <= phase < 1.0:
+            raise ConfigError(f"tick loop: got phase {phase}, expected 0 to below 1")
         self._work = work
         self._now_ns = now_ns
         self._sleep = sleep
         self._stop = threading.Event()
         self._began_ns = self._last_ns = 0
-        self.rate_hz = TimeGrid(origin_ns=0, rate_hz=rate_hz).rate_hz
+        self._machine = TimeGrid(origin_ns=round(phase * NS / max(rate_hz, 1)), rate_hz=rate_hz)
+        self.rate_hz = self._machine.rate_hz
         self.ticks = 0
         self.missed = 0
         self.lateness = Histogram()
@@ -110,7 +118,8 @@ class TickLoop:
 
     def run(self, ticks: int | None = None) -> None:
         """Run until `stop`, or for so many ticks. What `work` raises ends the loop and is raised here."""
-        grid = TimeGrid(origin_ns=self._now_ns(), rate_hz=self.rate_hz)
+        machine = self._machine
+        grid = TimeGrid(origin_ns=machine.due_ns(machine.tick_at(self._now_ns())), rate_hz=self.rate_hz)
         self._began_ns = grid.origin_ns
         index, end = 1, None if ticks is None else self.ticks + ticks
         while not self._stop.is_set() and self.ticks != end:

@@ -19,7 +19,7 @@ from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.sole_writer import SoleWriter
 from so_arm_policy.ros.status import StatusWriter
 from so_arm_policy.ros.supervisor_services import SupervisorServices
-from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
@@ -38,6 +38,8 @@ class SafetySupervisorConfig(TickNodeConfig):
 
 class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
     """Hears every source and the joints, judges on every tick, writes the command and says why."""
+
+    phase = SUPERVISOR_PHASE
 
     def __init__(self) -> None:
         """Raises ConfigError."""

@@ -9,7 +9,7 @@ from so_arm_policy.core.values import Proposal
 from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
-from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
 
 STALE_NS = NS // 5
 
@@ -18,6 +18,8 @@ C = TypeVar("C", bound=TickNodeConfig)
 
 class SourceNode(TickNode[C]):
     """Publishes proposal/<source> while there are joint states to follow from."""
+
+    phase = SOURCE_PHASE
 
     def __init__(self, name: str, config_type: type[C]) -> None:
         """`source` must be set by the sub-class before `start`."""

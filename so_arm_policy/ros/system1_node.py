@@ -17,7 +17,7 @@ from so_arm_policy.ros.inference import InferenceWorker
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
-from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
 
 NAME = "system1"
 
@@ -39,6 +39,8 @@ class System1Config(TickNodeConfig):
 
 class System1Node(TickNode[System1Config]):
     """Samples the newest chunk; asks for the next every few ticks. With nothing to go on it is silent and says why."""
+
+    phase = SOURCE_PHASE
 
     def __init__(self) -> None:
         """Raises ConfigError or BundleError."""

@@ -25,16 +25,21 @@ class TickNodeConfig(NodeConfig):
 
 C = TypeVar("C", bound=TickNodeConfig)
 
+# One after another in each period, in the same order in every run: the robot says where it is, sources propose and
+# begin an inference, the supervisor commands. Each meets what the others just sent, and nobody wakes while they work.
+ROBOT_PHASE, SOURCE_PHASE, SUPERVISOR_PHASE = 0.0, 0.3, 0.75
+
 
 class TickNode(StackNode[C]):
     """Runs `tick` at the control rate and says in its diagnostics how punctual that was."""
 
     in_background = False  # whether the ticks of other nodes go first
+    phase = ROBOT_PHASE  # of the ticks in the period
 
     def __init__(self, name: str, config_type: type[C]) -> None:
         """Raises ConfigError."""
         super().__init__(name, config_type)
-        self.loop = TickLoop(self.tick, self.tick_rate_hz())
+        self.loop = TickLoop(self.tick, self.tick_rate_hz(), self.phase)
         realtime = self.config.realtime
         self._realtime = replace(realtime, slice_us=0) if self.in_background else realtime
         self.sample: JointSample | None = None

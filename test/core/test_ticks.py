@@ -26,7 +26,7 @@ class FakeTime:
         self.now_ns += round(seconds * 1e9) + self.oversleep_ns
 
 
-def run(works_ns: list[int], oversleep_ns: int = 0) -> tuple[TickLoop, list[Tick]]:
+def run(works_ns: list[int], oversleep_ns: int = 0, phase: float = 0.0) -> tuple[TickLoop, list[Tick]]:
     time, seen = FakeTime(), []
     time.oversleep_ns = oversleep_ns
     works = iter(works_ns)
@@ -35,7 +35,7 @@ def run(works_ns: list[int], oversleep_ns: int = 0) -> tuple[TickLoop, list[Tick
         seen.append(tick)
         time.now_ns += next(works)
 
-    loop = TickLoop(work, now_ns=time.now, sleep=time.sleep)
+    loop = TickLoop(work, phase=phase, now_ns=time.now, sleep=time.sleep)
     loop.run(ticks=len(works_ns))
     return loop, seen
 
@@ -73,6 +73,20 @@ def test_ticks_and_missed_ticks_together_are_the_whole_grid(works_ns):
     assert loop.ticks + loop.missed == seen[-1].index
     assert all(t.now_ns >= t.due_ns for t in seen)
     assert all(a.index < b.index for a, b in zip(seen, seen[1:], strict=False))
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.999])
+def test_ticks_lie_at_their_phase_of_the_machines_periods_whenever_the_loop_began(phase):
+    loop, seen = run([0, 3 * PERIOD_NS, 0], phase=phase)
+    off = [(t.due_ns * 120 / 1e9 - phase + 0.5) % 1.0 - 0.5 for t in seen]
+    assert off == pytest.approx([0.0] * 3, abs=1e-6)
+    assert 0 < seen[0].due_ns - FakeTime().now_ns <= PERIOD_NS + 1
+
+
+@pytest.mark.parametrize("phase", [-0.1, 1.0, math.nan])
+def test_a_phase_outside_of_a_period_is_refused(phase):
+    with pytest.raises(ConfigError, match="expected 0 to below 1"):
+        TickLoop(lambda tick: None, phase=phase)
 
 
 def test_stop_ends_the_loop_and_errors_come_through():
