@@ -15,10 +15,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from so_arm_policy.core.robot import RobotConfig  # noqa: E402
-from so_arm_policy.learn.dataset_index import finish  # noqa: E402
-from so_arm_policy.learn.dataset_reader import read_dataset  # noqa: E402
-from so_arm_policy.learn.dataset_video import VideoConfig, VideoEncoder, VideoFile  # noqa: E402
-from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord  # noqa: E402
+from so_arm_policy.learn.datasets.index import finish  # noqa: E402
+from so_arm_policy.learn.datasets.reader import read_dataset  # noqa: E402
+from so_arm_policy.learn.datasets.video import VideoConfig, VideoEncoder, VideoFile  # noqa: E402
+from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord  # noqa: E402
 from so_arm_policy.policy.preprocess import resize  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
 from so_arm_policy.sim.renderer import SceneRenderer  # noqa: E402

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from so_arm_policy.learn.dataset_index import finish  # noqa: E402
-from so_arm_policy.learn.dataset_reader import read_dataset  # noqa: E402
-from so_arm_policy.learn.dataset_video import VideoConfig  # noqa: E402
-from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord  # noqa: E402
-from so_arm_policy.learn.units import Units, from_radians, lerobot_names  # noqa: E402
+from so_arm_policy.learn.datasets.index import finish  # noqa: E402
+from so_arm_policy.learn.datasets.reader import read_dataset  # noqa: E402
+from so_arm_policy.learn.datasets.units import Units, from_radians, lerobot_names  # noqa: E402
+from so_arm_policy.learn.datasets.video import VideoConfig  # noqa: E402
+from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
 
 FPS, SIZE = 30, (48, 64)

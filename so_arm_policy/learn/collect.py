@@ -18,8 +18,8 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
 from so_arm_policy.learn.labels import Labels, SceneLabels, expert_labels
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot

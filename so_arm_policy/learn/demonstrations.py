@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.dataset_reader import Dataset
+from so_arm_policy.learn.datasets.reader import Dataset
 from so_arm_policy.learn.labels import EXPERT, SCENE
 from so_arm_policy.sim.tasks.task import Task
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from so_arm_policy.core.errors import BundleError
-from so_arm_policy.learn.arrow_files import write_whole
+from so_arm_policy.learn.datasets.arrow_files import write_whole
 from so_arm_policy.learn.onnx_traces import without_traces
 from so_arm_policy.policy import golden
 from so_arm_policy.policy.bundle import file_hash, load_bundle

@@ -9,7 +9,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.overrides import overridden
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
-from so_arm_policy.learn.dataset_reader import read_dataset
+from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training

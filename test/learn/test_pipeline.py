@@ -16,9 +16,9 @@ from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.batches import ActionBatches, SceneBatches
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_reader import read_dataset
-from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
 from so_arm_policy.learn.demonstrations import Demonstrations, newest_frames, open_source
 from so_arm_policy.learn.diffusion import DiffusionConfig
 from so_arm_policy.learn.flow import FlowConfig

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pyarrow.parquet as pq
 
-from so_arm_policy.learn.arrow_files import to_column
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_writer import DatasetWriter, EpisodeRecord
+from so_arm_policy.learn.datasets.arrow_files import to_column
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
 
 FPS = 30
 TASKS = ("put the red cube in the bowl", "put the blue can on the plate")

@@ -8,10 +8,10 @@ import pytest
 from dataset_world import change_column, change_info, frames, record, records, write
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_reader import read_dataset
-from so_arm_policy.learn.dataset_writer import DatasetWriter
-from so_arm_policy.learn.units import Units, lerobot_names
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.datasets.units import Units, lerobot_names
+from so_arm_policy.learn.datasets.writer import DatasetWriter
 from so_arm_policy.robot.description import load_robot
 
 DATA = "data/chunk-000/file-000.parquet"

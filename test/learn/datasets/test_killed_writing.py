@@ -7,10 +7,10 @@ import pytest
 from dataset_world import FPS, records, write
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.arrow_files import WriteError, write_whole
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_reader import read_dataset
-from so_arm_policy.learn.dataset_writer import DatasetWriter
+from so_arm_policy.learn.datasets.arrow_files import WriteError, write_whole
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.datasets.writer import DatasetWriter
 
 HERE = Path(__file__).parent
 
@@ -71,7 +71,7 @@ def test_out_of_disk_is_one_error_and_leaves_nothing_half_written(tmp_path, limi
     """A limit on the size of files stands in for a full disk: the write itself fails, at the first or a later file."""
     code = f"""
 import resource
-from so_arm_policy.learn.arrow_files import WriteError
+from so_arm_policy.learn.datasets.arrow_files import WriteError
 robot = load_robot("so101")
 episodes = records(robot, 2)
 writer = DatasetWriter(folder=Path({str(tmp_path)!r}), robot=robot, fps=FPS)

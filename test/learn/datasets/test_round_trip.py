@@ -8,12 +8,12 @@ from dataset_world import FPS, TASKS, frames, poses, record, records, write
 from joblib import Parallel, delayed
 
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.learn.dataset_index import finish
-from so_arm_policy.learn.dataset_reader import read_dataset
-from so_arm_policy.learn.dataset_stats import of_pictures
-from so_arm_policy.learn.dataset_video import VideoConfig
-from so_arm_policy.learn.dataset_writer import DatasetWriter
-from so_arm_policy.learn.units import Units
+from so_arm_policy.learn.datasets.index import finish
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.datasets.stats import of_pictures
+from so_arm_policy.learn.datasets.units import Units
+from so_arm_policy.learn.datasets.video import VideoConfig
+from so_arm_policy.learn.datasets.writer import DatasetWriter
 from so_arm_policy.robot.description import load_robot
 
 HERE = Path(__file__).parent

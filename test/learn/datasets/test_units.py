@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.units import Units, check_units, from_radians, joint_columns, lerobot_names, to_radians
+from so_arm_policy.learn.datasets.units import (
+    Units,
+    check_units,
+    from_radians,
+    joint_columns,
+    lerobot_names,
+    to_radians,
+)
 from so_arm_policy.robot.description import load_robot
 
 SO101 = load_robot("so101")

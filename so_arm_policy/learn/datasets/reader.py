@@ -10,11 +10,11 @@ import numpy.typing as npt
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn import lerobot_format as lf
-from so_arm_policy.learn.arrow_files import Array, from_column, read_table
-from so_arm_policy.learn.dataset_episodes import EpisodeList, read_episodes, read_tasks
-from so_arm_policy.learn.dataset_pictures import Ints, OpenVideos, check_videos, parquet_images
-from so_arm_policy.learn.units import Units, check_units, joint_columns, to_radians
+from so_arm_policy.learn.datasets import lerobot_format as lf
+from so_arm_policy.learn.datasets.arrow_files import Array, from_column, read_table
+from so_arm_policy.learn.datasets.episodes import EpisodeList, read_episodes, read_tasks
+from so_arm_policy.learn.datasets.pictures import Ints, OpenVideos, check_videos, parquet_images
+from so_arm_policy.learn.datasets.units import Units, check_units, joint_columns, to_radians
 from so_arm_policy.policy.preprocess import resize
 
 NEEDED = (lf.STATE, lf.ACTION, *lf.ROW_COLUMNS)

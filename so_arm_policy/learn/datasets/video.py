@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import Image
-from so_arm_policy.learn.arrow_files import WriteError
+from so_arm_policy.learn.datasets.arrow_files import WriteError
 
 # Encoder and what makes it quick. Both are read by LeRobot's decoders.
 CODECS: dict[str, tuple[str, dict[str, str]]] = {

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn import lerobot_format as lf
-from so_arm_policy.learn.arrow_files import Array, from_column, read_table
-from so_arm_policy.learn.dataset_pictures import Ints, VideoPlaces
+from so_arm_policy.learn.datasets import lerobot_format as lf
+from so_arm_policy.learn.datasets.arrow_files import Array, from_column, read_table
+from so_arm_policy.learn.datasets.pictures import Ints, VideoPlaces
 
 ROW_RANGE = ("dataset_from_index", "dataset_to_index")
 DATA_PLACE = ("data/chunk_index", "data/file_index")

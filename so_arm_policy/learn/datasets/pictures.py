@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.values import Image
-from so_arm_policy.learn.dataset_video import VideoFile
+from so_arm_policy.learn.datasets.video import VideoFile
 
 OPEN_FILES = 16  # videos kept open
 Ints = npt.NDArray[np.int64]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn import lerobot_format as lf
-from so_arm_policy.learn.arrow_files import (
+from so_arm_policy.learn.datasets import lerobot_format as lf
+from so_arm_policy.learn.datasets.arrow_files import (
     PARTIAL,
     from_column,
     read_table,
@@ -21,7 +21,7 @@ from so_arm_policy.learn.arrow_files import (
     write_table,
     write_whole,
 )
-from so_arm_policy.learn.dataset_stats import NAMES, of_numbers, together
+from so_arm_policy.learn.datasets.stats import NAMES, of_numbers, together
 
 METADATA = "so_arm_policy"  # in the schema of a shard's list of episodes: fps, units, robot, features
 GIVEN_HERE = ("episode_index", "index", "task_index")

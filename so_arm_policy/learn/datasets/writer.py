@@ -1,4 +1,4 @@
-"""Writing a LeRobot v3 dataset: shards of episodes, by several processes at once, then `dataset_index.finish`."""
+"""Writing a LeRobot v3 dataset: shards of episodes, by several processes at once, then `index.finish`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ import pyarrow as pa
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn import lerobot_format as lf
-from so_arm_policy.learn.arrow_files import Array, to_column, write_table, write_whole
-from so_arm_policy.learn.dataset_index import Shard, shard_metadata
-from so_arm_policy.learn.dataset_stats import NAMES, Stats, of_numbers, of_pictures
-from so_arm_policy.learn.dataset_video import VideoConfig, VideoEncoder
-from so_arm_policy.learn.units import Units, from_radians, lerobot_names
+from so_arm_policy.learn.datasets import lerobot_format as lf
+from so_arm_policy.learn.datasets.arrow_files import Array, to_column, write_table, write_whole
+from so_arm_policy.learn.datasets.index import Shard, shard_metadata
+from so_arm_policy.learn.datasets.stats import NAMES, Stats, of_numbers, of_pictures
+from so_arm_policy.learn.datasets.units import Units, from_radians, lerobot_names
+from so_arm_policy.learn.datasets.video import VideoConfig, VideoEncoder
 from so_arm_policy.policy.preprocess import check_rgb
 
 # LeRobot compares picture times as 32-bit numbers with a tolerance of 0.1 ms, which fails beyond 1024 s in one file.
