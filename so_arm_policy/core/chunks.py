@@ -55,11 +55,7 @@ class ChunkBuffer:
         if chunk.sequence <= self._newest or chunk.end_ns <= now_ns:
             self.dropped += 1
             return False
-        before = self._trajectory
-        if before is not None and before.start_ns <= now_ns <= before.end_ns:
-            self._trajectory = join(before, chunk, now_ns, self._blend_s)
-        else:
-            self._trajectory = chunk.trajectory
+        self._follow(chunk, now_ns)
         self.chunk, self._newest = chunk, chunk.sequence
         return True
 
@@ -68,3 +64,44 @@ class ChunkBuffer:
         if self._trajectory is None:
             raise ChunkExpired("no chunk yet")
         return self._trajectory.sample(time_ns)
+
+    def _follow(self, chunk: Chunk, now_ns: int) -> None:
+        before = self._trajectory
+        if before is not None and before.start_ns <= now_ns <= before.end_ns:
+            self._trajectory = join(before, chunk, now_ns, self._blend_s)
+        else:
+            self._trajectory = chunk.trajectory
+
+
+class ChunkEnsemble(ChunkBuffer):
+    """The mean of all chunks that cover a time, the k-th oldest of them with weight exp(-`fading` * k).
+
+    Temporal ensembling of ACT (Zhao et al., "Learning fine-grained bimanual manipulation with low-cost hardware",
+    2023), with the same fading.
+    """
+
+    def __init__(self, fading: float = 0.01) -> None:
+        """Raises ConfigError for a fading that is no number of 0 or more."""
+        super().__init__()
+        if not 0.0 <= fading < float("inf"):
+            raise ConfigError(f"chunk ensemble: got fading {fading}, expected a finite one, 0 or more")
+        self._fading = fading
+        self._chunks: list[Chunk] = []
+
+    def clear(self) -> None:
+        """Forget all motion."""
+        super().clear()
+        self._chunks = []
+
+    def sample(self, time_ns: int) -> tuple[FloatArray, FloatArray]:
+        """Return position (n,) rad and velocity (n,) rad/s at ROS time `time_ns`. Raises ChunkExpired."""
+        covering = [c.trajectory for c in self._chunks if c.start_ns <= time_ns <= c.end_ns]
+        if not covering:
+            raise ChunkExpired(f"no chunk for {time_ns} ns")
+        weights = np.exp(-self._fading * np.arange(len(covering)))
+        sampled = np.array([trajectory.sample(time_ns) for trajectory in covering])
+        position, velocity = np.tensordot(weights / weights.sum(), sampled, axes=1)
+        return position, velocity
+
+    def _follow(self, chunk: Chunk, now_ns: int) -> None:
+        self._chunks = [c for c in self._chunks if c.end_ns > now_ns] + [chunk]

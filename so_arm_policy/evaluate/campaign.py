@@ -40,7 +40,7 @@ class Campaign:
     was meant: an agent that reads succeeds by chance only, one that ignores the instruction as before.
     split: which episodes; one of SPLITS. all_objects: in scenes of every colour and kind that is trained on, also where
     the task's own have fewer.
-    precision: of a bundle's System 1. gif: folder for a moving picture of each episode.
+    precision, joining: of a bundle's System 1. gif: folder for a moving picture of each episode.
     """
 
     task: str
@@ -52,14 +52,16 @@ class Campaign:
     all_objects: bool = False
     timing: PolicyTiming = field(default_factory=PolicyTiming)
     precision: str = "fp32"
+    joining: str = "committed"
     gif: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse no agent or two, and unknown ones."""
         if (self.bundle is None) == (self.scripted is None):
             raise ConfigError(f"evaluation: got bundle {self.bundle!r} and {self.scripted!r}, expected exactly one")
-        if self.scripted is not None and self.precision != "fp32":
-            raise ConfigError(f"evaluation: got precision {self.precision!r} of a scripted agent, expected a bundle")
+        if self.scripted is not None and (self.precision, self.joining) != ("fp32", "committed"):
+            got = f"precision {self.precision!r} and joining {self.joining!r}"
+            raise ConfigError(f"evaluation: got {got} of a scripted agent, expected a bundle")
         if self.scripted is not None and self.scripted not in SCRIPTED:
             raise ConfigError(f"evaluation: got agent {self.scripted!r}, expected one of {sorted(SCRIPTED)}")
 
@@ -98,7 +100,7 @@ def make_agent(campaign: Campaign) -> tuple[Task, RobotConfig, Agent]:
     if task.name not in bundle.manifest.tasks:
         raise ConfigError(f"bundle {campaign.bundle}: got tasks {list(bundle.manifest.tasks)}, expected {task.name!r}")
     robot = load_robot(bundle.manifest.robot)
-    return task, robot, PolicyAgent(bundle, robot, campaign.timing, campaign.precision)
+    return task, robot, PolicyAgent(bundle, robot, campaign.timing, campaign.precision, campaign.joining)
 
 
 class _Stage:

@@ -14,6 +14,7 @@ from so_arm_policy.evaluate.policy_agent import PolicyTiming
 from so_arm_policy.evaluate.rollout import EpisodeResult
 from so_arm_policy.evaluate.scores import keep_score, score_of
 from so_arm_policy.policy.graphs import PRECISIONS
+from so_arm_policy.policy.system1 import JOININGS
 from so_arm_policy.sim.tasks.task import SPLITS
 
 MAX_SEEDS = 1_000_000
@@ -45,6 +46,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="in scenes of every colour and kind that policies are trained on, also where the task's own have fewer",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the weights of a bundle's System 1")
+    parser.add_argument(
+        "--joining",
+        choices=JOININGS,
+        default="committed",
+        help="chunks are made for the motion under way, or for what is measured, or are averaged (ensemble)",
+    )
     parser.add_argument("--robot", help="robot of a scripted agent (default: the task's); a bundle names its own")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every episode and the summary to FILE")
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             inference_delay_ticks=args.inference_delay,
         ),
         precision=args.precision,
+        joining=args.joining,
         gif=str(args.gif) if args.gif else None,
     )
     results: list[EpisodeResult] = []
@@ -118,7 +126,7 @@ def report(campaign: Campaign, seeds: str, summary: Summary) -> str:
     """Return the summary as text for people."""
     told = f"{SPLIT_TEXTS[campaign.split]}instructions "
     told += "drawn at random" if campaign.shuffle_instructions else "the right ones"
-    told += f", {campaign.precision}" if campaign.bundle else ""
+    told += f", {campaign.precision}, chunks joined {campaign.joining}" if campaign.bundle else ""
     rate = summary.successes / summary.episodes
     interval = f"95 % Wilson interval {100 * summary.success_low:.1f} .. {100 * summary.success_high:.1f} %"
     lines = [

@@ -1,7 +1,7 @@
 """The table of the shipped bundles, as Markdown: success, training, speed, and the command behind every figure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from so_arm_policy.evaluate.policy_agent import PolicyTiming
 from so_arm_policy.evaluate.scores import Score, scores_of
 from so_arm_policy.policy.graphs import PRECISIONS
 from so_arm_policy.policy.manifest import FAMILIES, FILE_NAME, Manifest, read_manifest
+from so_arm_policy.policy.system1 import JOININGS
 
 TEMPLATE = Path(__file__).with_name("models.md.jinja")
 NONE = "–"
@@ -65,6 +66,8 @@ def models_page(models: Sequence[Model], latency: Latency | None) -> str:
     )
     return template.render(
         success=_success(models),
+        ages=_ages(models),
+        joinings=_joinings(models),
         training=_training(models),
         speed=_speed(models, latency),
         commands=_commands(models),
@@ -84,9 +87,41 @@ def _success(models: Sequence[Model]) -> str:
             usual = model.score(task, KINDS["success"])
             row = [task, model.manifest.family, model.name]
             row += [_rate(model.score(task, fits)) for fits in KINDS.values()]
-            row += [_number(usual and usual.mean_time_s, "{:.2f} s"), _distance(usual), _smoothness(usual)]
+            row += [_seconds(usual), _distance(usual), _smoothness(usual)]
             rows.append([*row, _number(usual and usual.timing.context_hz, "{:g} Hz")])
     return _table(["task", "family", "bundle", *KINDS, "time", "distance", "smoothness", "contexts"], rows)
+
+
+def _ages(models: Sequence[Model]) -> str:
+    """Success by the delay from pictures to context, for models that were tried with several."""
+    rows = []
+    for model in models:
+        found = [score for score in model.scores if score.only(timing=...) and _late_only(score.timing)]
+        for task in model.manifest.tasks:
+            tried = sorted((s for s in found if s.task == task), key=lambda s: (_context_ms(s), s.seeds))
+            if len({_context_ms(s) for s in tried}) > 1:
+                rows += [[task, model.name, f"{_context_ms(s):.0f} ms", _rate(s), _seconds(s)] for s in tried]
+    return _table(["task", "bundle", "pictures to context", "success", "time"], rows)
+
+
+def _late_only(timing: PolicyTiming) -> bool:
+    return timing == replace(PolicyTiming(), context_latency_ticks=timing.context_latency_ticks)
+
+
+def _context_ms(score: Score) -> float:
+    return 1000 * score.timing.context_latency_ticks / CONTROL_HZ
+
+
+def _joinings(models: Sequence[Model]) -> str:
+    """Success and smoothness by how chunks join, for models that were tried in several ways."""
+    rows = []
+    for model in models:
+        found = [score for score in model.scores if score.only(joining=...)]
+        for task in model.manifest.tasks:
+            tried = [score for joining in JOININGS for score in found if (score.task, score.joining) == (task, joining)]
+            if len({score.joining for score in tried}) > 1:
+                rows += [[task, model.name, s.joining, _rate(s), _seconds(s), _smoothness(s)] for s in tried]
+    return _table(["task", "bundle", "joining", "success", "time", "smoothness"], rows)
 
 
 def _training(models: Sequence[Model]) -> str:
@@ -149,6 +184,10 @@ def _rate(score: Score | None) -> str:
 
 def _smoothness(score: Score | None) -> str:
     return _number(score and score.smoothness, "{:.2f}")
+
+
+def _seconds(score: Score | None) -> str:
+    return _number(score and score.mean_time_s, "{:.2f} s")
 
 
 def _distance(score: Score | None) -> str:

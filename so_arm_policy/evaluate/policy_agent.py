@@ -47,15 +47,20 @@ class PolicyAgent:
     name = "system1"
 
     def __init__(
-        self, bundle: Bundle, robot: RobotConfig, timing: PolicyTiming | None = None, precision: str = "fp32"
+        self,
+        bundle: Bundle,
+        robot: RobotConfig,
+        timing: PolicyTiming | None = None,
+        precision: str = "fp32",
+        joining: str = "committed",
     ) -> None:
-        """Open both graphs. precision: of System 1's weights. Raises BundleError."""
+        """Open both graphs. precision, joining: of System 1. Raises BundleError or ConfigError."""
         self._timing = timing or PolicyTiming()
         self._infer_every = self._timing.infer_every or bundle.manifest.infer_every
         self._cameras = bundle.manifest.cameras
         self._joints = robot.joint_names
         self._system2 = System2(bundle, robot)
-        self._system1 = System1(bundle, robot, precision=precision)
+        self._system1 = System1(bundle, robot, precision=precision, joining=joining)
 
     def reset(self, episode: Episode) -> None:
         """Forget the last episode; the noise of this one follows from its seed."""

@@ -17,7 +17,7 @@ from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifes
 class Score:
     """How a bundle did one task on some seeds.
 
-    seeds: as on the command line; split, shuffled, all_objects, precision, timing: as in Campaign.
+    seeds: as on the command line; split, shuffled, all_objects, precision, joining, timing: as in Campaign.
     wilson_95: 95 % interval. mean_time_s, smoothness: of the successes; mean_distance_m: of all, as the task
     measures it.
     """
@@ -28,6 +28,7 @@ class Score:
     shuffled: bool = False
     all_objects: bool = False
     precision: str = "fp32"
+    joining: str = "committed"
     timing: PolicyTiming = field(default_factory=PolicyTiming)
     episodes: int
     successes: int
@@ -44,13 +45,15 @@ class Score:
         special += ["instructions shuffled"] if self.shuffled else []
         special += ["all objects"] if self.all_objects else []
         special += [self.precision] if self.precision != "fp32" else []
+        special += [f"joining {self.joining}"] if self.joining != "committed" else []
         special += [f"{name} {value}" for name, value in _unusual(self.timing).items()]
         return ", ".join([f"{self.task} seeds {self.seeds}", *special])
 
     def only(self, **changes: object) -> bool:
-        """Whether `changes` are all in which this is not the usual score: train split, right instructions, fp32."""
-        usual: dict[str, object] = {"split": "train", "shuffled": False, "precision": "fp32", "timing": PolicyTiming()}
-        return all(getattr(self, name) == value for name, value in (usual | changes).items())
+        """Whether `changes` are all in which this differs from the usual score; ... stands for any value."""
+        usual = {"split": "train", "shuffled": False, "precision": "fp32", "joining": "committed"}
+        wanted = usual | {"timing": PolicyTiming()} | changes
+        return all(value is ... or getattr(self, name) == value for name, value in wanted.items())
 
 
 def score_of(campaign: Campaign, seeds: str, summary: Summary) -> Score:
@@ -62,6 +65,7 @@ def score_of(campaign: Campaign, seeds: str, summary: Summary) -> Score:
         shuffled=campaign.shuffle_instructions,
         all_objects=campaign.all_objects,
         precision=campaign.precision,
+        joining=campaign.joining,
         timing=campaign.timing,
         episodes=summary.episodes,
         successes=summary.successes,
@@ -102,6 +106,7 @@ def _command(campaign: Campaign, seeds: str) -> str:
     words += ["--shuffle-instructions"] if campaign.shuffle_instructions else []
     words += ["--all-objects"] if campaign.all_objects else []
     words += ["--precision", campaign.precision] if campaign.precision != "fp32" else []
+    words += ["--joining", campaign.joining] if campaign.joining != "committed" else []
     options = {
         "context_hz": "--context-hz",
         "context_latency_ticks": "--context-latency",

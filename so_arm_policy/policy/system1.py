@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray, frozen
-from so_arm_policy.core.chunks import ChunkBuffer
+from so_arm_policy.core.chunks import ChunkBuffer, ChunkEnsemble
 from so_arm_policy.core.errors import BundleError, ConfigError, InputError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
@@ -19,6 +19,9 @@ FUTURE_NS = 20_000_000
 MAX_SAMPLE_AGE_NS = 200_000_000
 # How far a motion may be from an arm that does not follow it: less than what the supervisor lets in after a hold.
 RESTART_RAD = 0.1
+# How chunks join. committed: each is made for the motion under way (its prefix), and the switch to it fades. measured:
+# it is made for the measured pose and velocity alone. ensemble: likewise, and the mean of all for a time is followed.
+JOININGS = "committed", "measured", "ensemble"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class System1:
         noise_std: float | None = None,
         threads: int = 1,
         precision: str = "fp32",
+        joining: str = "committed",
     ) -> None:
         """Open the graph.
 
@@ -62,7 +66,7 @@ class System1:
         inference is asked for. max_divergence_rad: when the measured joints are further than this from the motion under
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
         noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
-        precision: of the graph's weights, "fp32" or "int8" (where the bundle has it).
+        precision: of the graph's weights, "fp32" or "int8" (where the bundle has it). joining: one of JOININGS.
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -75,7 +79,10 @@ class System1:
             raise ConfigError(f"system1: got noise_std {noise_std}, expected 0..10")
         self._file = PRECISIONS.get(precision, "")
         self._session = bundle.system1_session(threads, precision=precision)
-        self._buffer = ChunkBuffer(blend_s)
+        if joining not in JOININGS:
+            raise ConfigError(f"system1: got joining {joining!r}, expected one of {list(JOININGS)}")
+        self._committed = joining == "committed"
+        self._buffer = ChunkEnsemble() if joining == "ensemble" else ChunkBuffer(blend_s)
         self._max_context_age_ns = round(max_context_age_s * NS)
         self._max_divergence_rad = max_divergence_rad
         self._offsets_ns = [row * self._manifest.dt_ns for row in range(self._manifest.prefix)]
@@ -165,6 +172,9 @@ class System1:
 
     def _prefix(self, sample: JointSample, divergence_rad: float) -> npt.NDArray[np.float32]:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
+        if not self._committed:
+            offsets_s = np.array(self._offsets_ns, dtype=np.float64)[:, None] / NS
+            return (sample.q + offsets_s * sample.dq).astype(np.float32)
         chunk = self._buffer.chunk
         if chunk is not None and sample.stamp_ns <= chunk.end_ns:
             times = [min(sample.stamp_ns + offset_ns, chunk.end_ns) for offset_ns in self._offsets_ns]

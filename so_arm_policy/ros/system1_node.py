@@ -11,7 +11,7 @@ from so_arm_policy.core.values import Chunk, Context, Proposal
 from so_arm_policy.msg import SafetyStatus, SceneContext
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.graphs import PRECISIONS
-from so_arm_policy.policy.system1 import ActRequest, System1
+from so_arm_policy.policy.system1 import JOININGS, ActRequest, System1
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.inference import InferenceWorker
 from so_arm_policy.ros.node import age_ms, percentiles
@@ -35,6 +35,7 @@ class System1Config(TickNodeConfig):
     precision: str = parameter(
         "fp32", "of the graph's weights; int8 where the bundle has it", choices=tuple(PRECISIONS)
     )
+    joining: str = parameter("committed", "what a chunk is made for, and how it is followed", choices=JOININGS)
 
 
 class System1Node(TickNode[System1Config]):
@@ -56,6 +57,7 @@ class System1Node(TickNode[System1Config]):
             max_context_age_s=config.max_context_age_s,
             threads=config.threads,
             precision=config.precision,
+            joining=config.joining,
         )
         self._newest_context: Context | None = None
         self._following = True

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from so_arm_policy.core.chunks import ChunkBuffer
+from so_arm_policy.core.chunks import ChunkBuffer, ChunkEnsemble
 from so_arm_policy.core.errors import ChunkExpired, ConfigError, ShapeError
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Chunk
@@ -154,3 +154,31 @@ def test_a_chunk_that_is_no_motion_is_refused_and_the_old_one_stays():
 def test_a_blend_time_that_makes_no_sense_is_refused(blend_s):
     with pytest.raises(ConfigError, match="blend_s"):
         ChunkBuffer(blend_s)
+
+
+def test_an_ensemble_is_the_weighted_mean_of_all_chunks_that_cover_a_time():
+    ensemble = ChunkEnsemble(fading=np.log(2.0))
+    assert ensemble.push(chunk(0, T0, [[0.0]] * 4), T0)
+    assert ensemble.push(chunk(1, T0 + DT_NS, [[3.0]] * 4), T0 + DT_NS)
+    assert ensemble.sample(T0)[0][0] == 0.0
+    q, dq = ensemble.sample(T0 + 2 * DT_NS)
+    assert (q[0], dq[0]) == (pytest.approx(1.0), 0.0)  # the older one weighs twice as much
+    assert ensemble.sample(T0 + 4 * DT_NS)[0][0] == 3.0
+    with pytest.raises(ChunkExpired, match="no chunk for"):
+        ensemble.sample(T0 + 5 * DT_NS)
+
+
+def test_an_ensemble_drops_late_chunks_and_forgets_as_the_buffer_does():
+    ensemble = ChunkEnsemble()
+    assert ensemble.push(chunk(5, T0, [[0.0]] * 4), T0)
+    assert not ensemble.push(chunk(4, T0, [[1.0]] * 4), T0)
+    assert (ensemble.dropped, ensemble.chunk.sequence) == (1, 5)
+    ensemble.clear()
+    with pytest.raises(ChunkExpired):
+        ensemble.sample(T0)
+
+
+@pytest.mark.parametrize("fading", [-0.1, np.inf, np.nan])
+def test_an_ensemble_refuses_a_fading_that_is_none(fading):
+    with pytest.raises(ConfigError, match="expected a finite one"):
+        ChunkEnsemble(fading)

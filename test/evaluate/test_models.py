@@ -82,6 +82,30 @@ def test_training_and_commands_are_those_of_the_manifest(bundles):
     assert commands == ["`so-arm train reach,track` (commit abc1234)", *[f"`{SCORE.command}`"] * 2]
 
 
+def test_ages_of_contexts_and_joinings_have_tables_of_their_own(bundles):
+    page = models_page(read_models(bundles), None)
+    assert (rows(page, "Success against the age of contexts"), rows(page, "How chunks join")) == ([], [])
+    slow = PolicyTiming(context_latency_ticks=60)
+    for score in (
+        dataclasses.replace(SCORE, timing=slow, successes=100),
+        dataclasses.replace(SCORE, joining="ensemble", successes=120, smoothness=-8.0),
+        dataclasses.replace(SCORE, joining="measured", timing=slow, successes=1),
+    ):
+        keep_score(bundles / "one", score)
+    page = models_page(read_models(bundles), None)
+    ages = rows(page, "Success against the age of contexts")
+    assert [(row["pictures to context"], row["success"][:10]) for row in ages] == [
+        ("50 ms", "150 of 200"),
+        ("500 ms", "100 of 200"),
+    ]
+    joinings = rows(page, "How chunks join")
+    assert [(row["joining"], row["success"][:10], row["smoothness"]) for row in joinings] == [
+        ("committed", "150 of 200", "-9.50"),
+        ("ensemble", "120 of 200", "-8.00"),
+    ]
+    assert rows(page, "Success")[1]["success"].startswith("150 of 200")
+
+
 def test_only_times_of_the_very_files_are_told(bundles, tmp_path):
     files = read_manifest(bundles / "one").files
     graphs = {

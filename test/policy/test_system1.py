@@ -67,6 +67,29 @@ def test_the_prefix_is_the_motion_under_way(system1: System1, robot: RobotConfig
     assert request.prefix == pytest.approx(np.array(expected), abs=1e-6)
 
 
+@pytest.mark.parametrize("joining", ["measured", "ensemble"])
+def test_chunks_joined_otherwise_begin_at_what_is_measured(shared_bundle: Bundle, robot: RobotConfig, joining) -> None:
+    system1 = System1(shared_bundle, robot, joining=joining)
+    follow(system1, NS, robot.home)
+    moving = replace(sample_at(NS + 9 * TICK, robot.home + 0.01), dq=np.full(6, 0.3))
+    request = system1.request(NS + 9 * TICK, moving, context_at(NS))
+    rows = np.arange(4)[:, None] * 33_333_333 / NS
+    assert request.prefix == pytest.approx(robot.home + 0.01 + rows * 0.3, abs=1e-6)
+
+
+def test_an_ensemble_follows_what_all_its_chunks_say(shared_bundle: Bundle, robot: RobotConfig) -> None:
+    system1 = System1(shared_bundle, robot, joining="ensemble")
+    later = NS + 9 * TICK
+    alone = [System1(shared_bundle, robot) for _ in range(2)]
+    for now, level, one in ((NS, 1.0, alone[0]), (later, -1.0, alone[1])):
+        assert follow(system1, now, robot.home, level) and follow(one, now, robot.home, level)
+    at = later + 9 * TICK
+    older, newer = (one.command(at)[0] for one in alone)
+    weight = 1.0 / (1.0 + np.exp(-0.01))
+    assert np.abs(older - newer).max() > 0.01
+    assert system1.command(at)[0] == pytest.approx(weight * older + (1.0 - weight) * newer, abs=1e-9)
+
+
 def test_past_its_end_the_motion_is_held_in_the_prefix_and_then_forgotten(system1: System1, robot) -> None:
     assert follow(system1, NS, robot.home)
     end = system1.chunk.end_ns
@@ -239,5 +262,7 @@ def test_settings_and_robot_are_checked(shared_bundle: Bundle, robot: RobotConfi
         System1(shared_bundle, robot, max_divergence_rad=0.0)
     with pytest.raises(ConfigError, match="blend_s"):
         System1(shared_bundle, robot, blend_s=0.0)
+    with pytest.raises(ConfigError, match="got joining 'glue', expected one of"):
+        System1(shared_bundle, robot, joining="glue")
     with pytest.raises(BundleError, match="expected 'so101_bimanual'"):
         System1(shared_bundle, load_robot("so101_bimanual"))
