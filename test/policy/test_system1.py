@@ -82,7 +82,8 @@ def test_an_ensemble_follows_what_all_its_chunks_say(shared_bundle: Bundle, robo
     later = NS + 9 * TICK
     alone = [System1(shared_bundle, robot) for _ in range(2)]
     for now, level, one in ((NS, 1.0, alone[0]), (later, -1.0, alone[1])):
-        assert follow(system1, now, robot.home, level) and follow(one, now, robot.home, level)
+        assert follow(system1, now, robot.home, level)
+        assert follow(one, now, robot.home, level)
     at = later + 9 * TICK
     older, newer = (one.command(at)[0] for one in alone)
     weight = 1.0 / (1.0 + np.exp(-0.01))
