@@ -16,6 +16,7 @@ import numpy.typing as npt
 from so_arm_policy.core.errors import ConfigError
 
 CLUSTER_M = 0.0025
+SERVO = "sts3215"  # what the materials of the black motors are called by
 
 
 def arm_xml() -> Path:
@@ -29,10 +30,16 @@ def arm_xml() -> Path:
     return path
 
 
-def arm_spec() -> mujoco.MjSpec:
-    """Return a fresh, editable model of one arm with simplified visual meshes."""
+def arm_spec(shell: tuple[float, float, float, float] | None = None) -> mujoco.MjSpec:
+    """Return a fresh, editable model of one arm with simplified visual meshes.
+
+    shell: red, green, blue and opacity, 0..1, of all printed parts, by default the model's own yellow.
+    """
     xml = arm_xml()
     spec = mujoco.MjSpec.from_file(str(xml))
+    for material in spec.materials if shell else []:
+        if not material.name.startswith(SERVO):
+            material.rgba = shell
     for mesh in spec.meshes:
         if "gripper_part" in mesh.file:  # convex collision parts
             continue

@@ -1,5 +1,6 @@
 """The MuJoCo model: arms, table, objects, bowl, plate, lights and cameras, and how a Scene is put into it."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ FRICTION = (0.6, 0.005, 0.0005)
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 _CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 _CHINA = (0.93, 0.91, 0.86, 1)
+_SHELLS = (1.0, 0.82, 0.12, 1.0), (0.30, 0.36, 0.46, 1.0)  # of the first arm, as Menagerie has it, and of the second
 
 
 def build_model(robot: RobotConfig) -> mujoco.MjModel:
@@ -56,8 +58,8 @@ def _arms(robot: RobotConfig) -> mujoco.MjSpec:
         _place(spec.body("base"), robot.arms[0])
         return spec
     spec = _set_options(mujoco.MjSpec())
-    for arm in robot.arms:
-        child = _set_options(arm_spec())
+    for arm, shell in zip(robot.arms, itertools.cycle(_SHELLS), strict=False):
+        child = _set_options(arm_spec(shell))
         _place(child.body("base"), arm)
         spec.worldbody.add_frame().attach_body(child.body("base"), arm.prefix, "")
     return spec

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from so_arm_policy.core.errors import ConfigError, ShapeError
-from so_arm_policy.sim.model import overhead_pixel
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.model import build_model, overhead_pixel
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import EVERYTHING, random_scene
 
@@ -58,3 +59,11 @@ def test_the_moved_camera_sees_varied_objects_where_its_geometry_says(robot, sim
         assert cosine > 0.97 or (thing.color == "black" and seen.max() < 60), (thing.words, seen)
     moved = overhead_pixel(camera, np.zeros(3), scene) - overhead_pixel(camera, np.zeros(3))
     assert 1e-5 < np.abs(moved).max() < 0.05
+
+
+def test_two_arms_differ_in_colour_but_not_in_their_motors():
+    model = build_model(load_robot("so101_bimanual"))
+    shells = {arm: model.material(f"{arm}_upper_arm_so101_v1_material").rgba for arm in ("left", "right")}
+    motors = {arm: model.material(f"{arm}_sts3215_03a_v1_material").rgba for arm in ("left", "right")}
+    assert np.abs(shells["left"] - shells["right"]).max() > 0.3
+    assert np.array_equal(motors["left"], motors["right"])
