@@ -14,7 +14,7 @@ from so_arm_policy.learn.asking import Words, answer, draw_question
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
 from so_arm_policy.sim.goal import PLACES
-from so_arm_policy.sim.law import Plan, rollout
+from so_arm_policy.sim.law import MAX_SPEED, Plan, rollout
 from so_arm_policy.sim.objects import KINDS
 from so_arm_policy.sim.tasks.task import Task
 
@@ -23,7 +23,10 @@ OLDER = 0.3  # of the contexts are not the newest
 STOPPED = 1 / 6  # of the states begin anew at rest, as after a hold
 SAMPLED = 64  # frames whose tokens tell one context from another
 NO_COLOR = -100  # what torch's cross entropy leaves out
+ALIKE = 0.5  # of the contexts are of any moment when all things were where they are now, wherever the arm was
+STILL_M = 0.002  # that a thing may move meanwhile
 DISTURBED = 0.5  # of the committed motions are not the expert's
+ASIDE_RAD, FASTER_RAD_S = 0.12, 1.0  # standard deviations of the farthest of these
 
 
 @dataclass(frozen=True)
@@ -142,23 +145,26 @@ class ActionBatches:
         # Every task as often as the others, however long its episodes are.
         self._rows = [rows for i in range(len(data.tasks)) if len(rows := np.flatnonzero(usable & (task == i)))]
         self._newest = newest_frames(data)
+        self._still = still_frames(data)
         some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
         self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
 
     def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
         """Draw `size` pairs; in one of six the arm has just been stopped where it is.
 
-        In half of the others the committed motion is not the expert's: moved a little, faster, slower or sideways.
-        That is what a policy meets that follows its own chunks, and the law says how to get back from there.
+        In half of the others the committed motion is not the expert's: moved a little, sometimes far, faster, slower or
+        sideways, and the arm with it. That is what a policy meets that follows its own chunks, and the law says how to
+        get back from there. Nothing else may tell where the expert was: half of the contexts are of another moment.
         """
         data, p = self._data, self._prefix
         rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
         row = np.array([one[rng.integers(len(one))] for one in rows])
-        state = data.q[row] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
         given = np.stack([data.action[row + i] for i in range(p)], axis=1).astype(np.float64)
+        lag = data.q[row] - given[:, 0] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
         last = row + p - 1
         velocity = data.expert["expert.velocity"][last].astype(np.float64)
         _disturb(given, velocity, rng)
+        state = given[:, 0] + lag  # the arm follows what was committed, wherever that is
         stopped = rng.random(size) < STOPPED
         given[stopped], velocity[stopped] = state[stopped, None], 0.0
         plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
@@ -175,15 +181,33 @@ class ActionBatches:
         data, newest = self._data, self._newest[row]
         oldest = np.searchsorted(data.frames, np.maximum(row - MOST_AGE_ROWS, data.starts[data.episode[row]]))
         older = newest - np.floor(rng.random(len(row)) * (np.maximum(newest - oldest, 0) + 1)).astype(np.int64)
-        return np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
+        aged = np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
+        first, count = self._still[newest].T
+        alike = first + np.floor(rng.random(len(row)) * count).astype(np.int64)
+        return np.where(rng.random(len(row)) < ALIKE, alike, aged)
+
+
+def still_frames(data: Demonstrations) -> Ints:
+    """Return for each frame the first one, and the number, of those around it in which all things are where they are.
+
+    (F, 2). Frames of one episode.
+    """
+    places, episode = data.scene["scene.objects"], data.episode[data.frames]
+    begins = [0]
+    for frame in range(1, len(places)):
+        begin = begins[-1]
+        if episode[frame] != episode[begin] or np.abs(places[frame] - places[begin]).max() > STILL_M:
+            begins.append(frame)
+    counts = np.diff([*begins, len(places)])
+    return np.stack([np.repeat(begins, counts), np.repeat(counts, counts)], axis=1)
 
 
 def _disturb(given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
     """Change half of the committed motions (B, P, n) and the velocities at their ends (B, n), in place."""
     size, p, joints = given.shape
-    chosen = rng.random((size, 1)) < DISTURBED
-    extra = chosen * rng.normal(0.0, 0.25, (size, joints)) * rng.random((size, 1))
+    far = rng.random((size, 1)) ** 2 * (rng.random((size, 1)) < DISTURBED)  # mostly a little
+    faster = np.clip(velocity + far * rng.normal(0.0, FASTER_RAD_S, (size, joints)), -MAX_SPEED, MAX_SPEED)
     before_end_s = (np.arange(p) - (p - 1)) * ROW_TICKS / CONTROL_HZ
-    given += extra[:, None] * before_end_s[None, :, None]
-    given += (chosen * rng.normal(0.0, 0.015, (size, joints)))[:, None]
-    velocity += extra
+    given += (faster - velocity)[:, None] * before_end_s[None, :, None]
+    given += (far * rng.normal(0.0, ASIDE_RAD, (size, joints)))[:, None]
+    velocity[:] = faster

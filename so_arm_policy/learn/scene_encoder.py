@@ -1,16 +1,20 @@
 """System 2: a small vision-language encoder. Pictures, instruction and joint state become context tokens."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import ConvolutionalPatches, DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
 from so_arm_policy.learn.pretrained_vision import PretrainedPatches, VisionFolder
 
-FOUND = 3  # tokens that say what was found: object, place, progress
+FOUND = 5  # tokens that say what was found: object and place as seen, both as numbers, and progress
+OCTAVES = 4  # of the waves that say a number: from WAVE down
+WAVE = 8.0  # of `scale`: longer than the table
 PROGRESS = 3
 STEMS = "convolutions", "patches"
 
@@ -62,7 +66,7 @@ class SceneEncoderConfig:
 
     @property
     def context_tokens(self) -> int:
-        """Tokens of a context: read-outs, instruction, state, and what was found: object, place, progress."""
+        """Tokens of a context: read-outs, instruction, state, and what was found."""
         return self.readouts + self.max_tokens + 1 + FOUND
 
 
@@ -114,7 +118,6 @@ class SceneEncoder(nn.Module):
         self.locate = nn.ModuleList(
             [nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, outputs)) for outputs in (5, 3)]
         )
-        self.found = nn.ModuleList([nn.Linear(d + outputs, d) for outputs in (5, 3)])
         self.progress, self.progress_in = nn.Linear(d, PROGRESS), nn.Linear(PROGRESS, d)
         self.register_buffer("center", torch.tensor([0.2, 0.0, 0.015]))
         self.register_buffer("scale", torch.tensor([0.05, 0.1, 0.05]))
@@ -144,13 +147,13 @@ class SceneEncoder(nn.Module):
         """Point at object and place: read-out 0 and 1 say at which patches, and from there and these, where exactly."""
         keys, seen = _repeated(self.point_key(patches), asked), _repeated(patches, asked)
         pointers, offsets, tokens = [], [], []
-        for i, (query, locate, found) in enumerate(zip(self.point_query, self.locate, self.found, strict=True)):
+        for i, (query, locate) in enumerate(zip(self.point_query, self.locate, strict=True)):
             pointer = (query(x[:, i : i + 1]) @ keys.transpose(1, 2)).squeeze(1) / self.config.width**0.5
             pointed = (pointer.softmax(-1).unsqueeze(1) @ seen).squeeze(1)
             offset = locate(torch.cat([pointed, x[:, i]], dim=-1))
             pointers.append(pointer)
             offsets.append(offset)
-            tokens.append(found(torch.cat([pointed, offset], dim=-1)))
+            tokens += [pointed, _in_waves(offset, self.config.width)]
         progress = self.progress(x[:, 2])
         tokens.append(self.progress_in(progress.softmax(-1)))
         return SceneFeatures(
@@ -165,6 +168,18 @@ class SceneEncoder(nn.Module):
     def forward(self, images: Tensor, words: Tensor, state: Tensor) -> SceneFeatures:
         """images: (B, cameras, H, W, 3) uint8; words: (B, L) int64; state: (B, n) rad."""
         return self.fuse(self.see(images), words, state)
+
+
+def _in_waves(numbers: Tensor, width: int) -> Tensor:
+    """Say numbers (B, K), about 1 wide, to a network: themselves and waves of them, (B, width).
+
+    After Tancik et al., "Fourier features let networks learn high frequency functions", 2020. Nothing else is mixed in:
+    System 1, which has only these tokens, must read places to the millimetre from them.
+    """
+    frequencies = 2.0 * math.pi / WAVE * 2.0 ** torch.arange(OCTAVES, device=numbers.device)
+    waves = (numbers.unsqueeze(-1) * frequencies).flatten(1)
+    said = torch.cat([numbers, waves.sin(), waves.cos()], dim=-1)
+    return functional.pad(said, (0, width - said.shape[-1])) if width > said.shape[-1] else said[:, :width]
 
 
 def _make_patches(config: SceneEncoderConfig) -> nn.Module:

@@ -14,7 +14,7 @@ from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
-from so_arm_policy.learn.batches import ActionBatches, SceneBatches
+from so_arm_policy.learn.batches import ActionBatches, SceneBatches, still_frames
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
@@ -126,6 +126,29 @@ def test_labels_start_at_what_is_committed_and_end_where_the_plan_goes(data):
     assert away.quantile(0.6) < 0.15
     steps = batch.positions[:, 2:].diff(dim=1).abs().amax(dim=-1)
     assert steps.max() < 2.5 * 4 / 120  # rad in a row: no label is faster than the robot may be
+
+
+def test_the_arm_is_where_its_committed_motion_is_however_far_that_is_from_the_expert_s(data):
+    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
+    batch = batches.draw(np.random.default_rng(0), 512)
+    assert (batch.state - batch.positions[:, 0]).abs().max() < 0.12
+    demonstrated = torch.from_numpy(data.action)
+    strayed = torch.cdist(batch.positions[:, 0], demonstrated, p=float("inf")).min(dim=1).values
+    assert strayed.quantile(0.5) < 0.02
+    assert strayed.max() > 0.1
+
+
+def test_contexts_come_from_any_moment_of_the_episode_with_all_things_in_their_places(data):
+    still = still_frames(data)
+    places, episode = data.scene["scene.objects"], data.episode[data.frames]
+    for frame, (first, count) in enumerate(still):
+        assert first <= frame < first + count
+        assert set(episode[first : first + count]) == {episode[frame]}
+        assert np.abs(places[first : first + count] - places[first]).max() <= 0.002
+    reach = data.task_of[episode] == 0
+    assert still[reach, 1].mean() > 4  # nothing moves
+    picked = [np.unique(still[episode == e, 0]) for e in range(5, data.episodes)]
+    assert all(len(segments) > 2 for segments in picked)  # before, while and after a thing is carried
 
 
 def test_the_same_picture_is_asked_different_things(data, run):
