@@ -173,6 +173,8 @@ class System1:
     def _prefix(self, sample: JointSample, divergence_rad: float) -> npt.NDArray[np.float32]:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
         if not self._committed:
+            if sample.dq.shape != sample.q.shape or not np.isfinite(sample.dq).all():
+                raise InputError(f"joint velocities: got {sample.dq.tolist()}, expected {len(sample.q)} finite numbers")
             offsets_s = np.array(self._offsets_ns, dtype=np.float64)[:, None] / NS
             return (sample.q + offsets_s * sample.dq).astype(np.float32)
         chunk = self._buffer.chunk

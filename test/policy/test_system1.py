@@ -77,6 +77,14 @@ def test_chunks_joined_otherwise_begin_at_what_is_measured(shared_bundle: Bundle
     assert request.prefix == pytest.approx(robot.home + 0.01 + rows * 0.3, abs=1e-6)
 
 
+@pytest.mark.parametrize("dq", [np.full(6, np.nan), np.full(6, np.inf), np.zeros(5)])
+def test_velocities_are_checked_where_chunks_begin_with_them(shared_bundle: Bundle, robot: RobotConfig, dq) -> None:
+    system1 = System1(shared_bundle, robot, joining="measured")
+    with pytest.raises(InputError, match="joint velocities: got .*expected 6 finite numbers"):
+        system1.request(NS, replace(sample_at(NS, robot.home), dq=dq), context_at(NS))
+    assert system1.chunk is None
+
+
 def test_an_ensemble_follows_what_all_its_chunks_say(shared_bundle: Bundle, robot: RobotConfig) -> None:
     system1 = System1(shared_bundle, robot, joining="ensemble")
     later = NS + 9 * TICK

@@ -12,12 +12,16 @@ from so_arm_policy.ros.system1_node import System1Node
 from so_arm_policy.ros.system2_node import System2Node
 
 
-def picture(camera, **changes):
-    rgb = np.full((camera.height, camera.width, 3), 128, np.uint8)
-    msg = convert.image_msg(CameraImage(camera=camera.name, stamp_ns=now_ns(), rgb=rgb), camera.frame_id)
+def changed(msg, changes):
     for name, value in changes.items():
         setattr(msg, name, value)
     return msg
+
+
+def picture(camera, **changes):
+    rgb = np.full((camera.height, camera.width, 3), 128, np.uint8)
+    image = CameraImage(camera=camera.name, stamp_ns=now_ns(), rgb=rgb)
+    return changed(convert.image_msg(image, camera.frame_id), changes)
 
 
 def test_system2_waits_refuses_what_it_cannot_use_and_then_encodes(policy_graph):
@@ -58,19 +62,15 @@ def test_system2_waits_refuses_what_it_cannot_use_and_then_encodes(policy_graph)
 
 def a_context(bundle_id="tiny", **changes):
     stamp = now_ns()
-    msg = convert.context_msg(
-        Context(
-            bundle_id=bundle_id,
-            sequence=0,
-            stamp_ns=stamp,
-            instruction="touch the red cube",
-            keys_values=np.full((2, 2, 1, 4, 8), 0.1, np.float32),
-            image_stamps_ns=(stamp, stamp),
-        )
+    context = Context(
+        bundle_id=bundle_id,
+        sequence=0,
+        stamp_ns=stamp,
+        instruction="touch the red cube",
+        keys_values=np.full((2, 2, 1, 4, 8), 0.1, np.float32),
+        image_stamps_ns=(stamp, stamp),
     )
-    for name, value in changes.items():
-        setattr(msg, name, value)
-    return msg
+    return changed(convert.context_msg(context), changes)
 
 
 def test_system1_is_silent_without_a_usable_context_and_proposes_with_one(policy_graph):
