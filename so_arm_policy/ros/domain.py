@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from so_arm_policy.core.errors import DeviceError
+from so_arm_policy.ros.environment import DDS
 
 # People and test runners choose from 0..101; the ports of these few are free on Linux as well.
 DOMAINS = range(215, 233)
@@ -16,13 +17,12 @@ PORT_BASE = 22_100  # bound by whoever has reserved a domain
 def own_domain() -> Iterator[int]:
     """Reserve a domain for as long as the block runs, with discovery on this machine only. Raises DeviceError.
 
-    Sets ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE for this process and those it starts, and puts them back.
+    Sets ROS_DOMAIN_ID and the variables of DDS for this process and those it starts, and puts them back.
     """
-    before = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")}
+    before = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", *DDS)}
     domain, lock = _reserve()
     try:
-        os.environ["ROS_DOMAIN_ID"] = str(domain)
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        os.environ.update(DDS, ROS_DOMAIN_ID=str(domain))
         yield domain
     finally:
         lock.close()

@@ -12,8 +12,11 @@ PACKAGE = "so_arm_policy"
 # One NAME=VALUE a line: what was sourced when the virtual environment was built on an installed ROS 2.
 RECORD = Path("share") / PACKAGE / "sourced_environment"
 PATH_VARIABLES = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
-# What a person who set nothing gets: no discovery beyond this machine, rendering without a screen.
-DEFAULTS = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "MUJOCO_GL": "egl"}
+# No discovery beyond this machine; and no shared memory between processes: after a node was killed, those that had
+# written to it go on writing where its successor does not read (github.com/eProsima/Fast-DDS/issues/5053).
+DDS = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+# What a person who set nothing gets: the above, and rendering without a screen.
+DEFAULTS = {**DDS, "MUJOCO_GL": "egl"}
 _STARTED_AGAIN = "_SO_ARM_POLICY_STARTED_AGAIN"
 
 

@@ -23,6 +23,12 @@ def test_defaults_keep_discovery_on_this_machine_and_rendering_off_screen(prefix
     assert result["MUJOCO_GL"] == "egl"
 
 
+def test_by_default_no_memory_is_shared_that_a_killed_node_leaves_behind(prefix):
+    name = "FASTDDS_BUILTIN_TRANSPORTS"
+    assert environment.ros_environment({})[name] == "UDPv4"
+    assert environment.ros_environment({name: "DEFAULT"})[name] == "DEFAULT"
+
+
 def test_what_a_person_set_is_kept(prefix):
     chosen = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "MUJOCO_GL": "osmesa", "ROS_DOMAIN_ID": "7"}
     assert environment.ros_environment(chosen).items() >= chosen.items()
