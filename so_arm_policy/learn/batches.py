@@ -13,7 +13,9 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.asking import Words, answer, draw_question
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.goal import PLACES
+from so_arm_policy.sim.hand_view import hand_pixels
 from so_arm_policy.sim.law import MAX_SPEED, Plan, rollout
 from so_arm_policy.sim.objects import KINDS
 from so_arm_policy.sim.tasks.task import Task
@@ -22,7 +24,7 @@ MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
 OLDER = 0.3  # of the contexts are not the newest
 STOPPED = 1 / 6  # of the states begin anew at rest, as after a hold
 SAMPLED = 64  # frames whose tokens tell one context from another
-NO_COLOR = -100  # what torch's cross entropy leaves out
+NO_COLOR = NOWHERE = -100  # what torch's cross entropy leaves out
 ALIKE = 0.5  # of the contexts are of any moment when all things were where they are now, wherever the arm was
 STILL_M = 0.002  # that a thing may move meanwhile
 DISTURBED = 0.5  # of the committed motions are not the expert's
@@ -33,8 +35,9 @@ ASIDE_RAD, FASTER_RAD_S = 0.12, 1.0  # standard deviations of the farthest of th
 class SceneBatch:
     """B pictures, each asked A things. images: (B, cameras, H, W, 3); the rest has B * A rows but the last two.
 
-    words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (2,)
-    numbers of the overhead picture's patches that show them; roll: cosine, sine, and 1 where they count; progress: ().
+    words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (3,)
+    numbers of the overhead picture's patches that show them, and of a hand camera's that shows the object (NOWHERE where
+    none does); roll: cosine, sine, and 1 where they count; progress: ().
     wanted: (2, 2) names of that object and of where it should go. shown: (B, K + 2) patch that shows each object and
     place; names: (B, K + 2, 2) their names: numbers of colour and kind, where a place is of no colour (NO_COLOR) and of
     a kind of its own after those of objects.
@@ -73,9 +76,8 @@ class SceneBatches:
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
         self._tasks = tasks or data.tasks
         self.about = data.digest, len(frames), asked, tuple(task.name for task in self._tasks)
-        pixel = data.scene["scene.pixels"]
-        cell = np.clip((pixel * np.array([grid[1], grid[0]])).astype(np.int64), 0, np.array([grid[1], grid[0]]) - 1)
-        self._patches: Ints = cell[..., 1] * grid[1] + cell[..., 0]
+        self._patches = patches_at(data.scene["scene.pixels"], grid)
+        self._hand = hand_patches(data, frames, grid)
         places = [[NO_COLOR, len(KINDS) + i] for i in range(len(PLACES))]
         names: Ints = data.scene["scene.names"]
         self._names: Ints = np.concatenate([names, np.broadcast_to(places, (len(names), len(PLACES), 2))], axis=1)
@@ -113,11 +115,34 @@ class SceneBatches:
             self._words.of(question, scene["scene.names"]),
             objects[said.object],
             objects[said.object] if said.place is None else places[said.place],
-            self._patches[frame, [said.object, at]],
+            np.append(self._patches[frame, [said.object, at]], self._hand[frame, said.object]),
             scene["scene.roll"][said.object],
             np.array(said.progress),
             self._names[frame, [said.object, at]],
         )
+
+
+def patches_at(pixels: FloatArray, grid: tuple[int, int]) -> Ints:
+    """Return the numbers of the patches, of one picture, nearest to pixels (..., 2), column and row in 0..1."""
+    size = np.array([grid[1], grid[0]])
+    cell = np.clip((pixels * size).astype(np.int64), 0, size - 1)
+    return np.asarray(cell[..., 1] * grid[1] + cell[..., 0])
+
+
+def hand_patches(data: Demonstrations, frames: Ints, grid: tuple[int, int]) -> Ints:
+    """Return which patch of a hand camera, of all cameras' patches, shows each object: (F, K), NOWHERE where none does.
+
+    Where several do, it is the first one's. Only of `frames`; the overhead camera is the first of all.
+    """
+    patches = np.full(data.scene["scene.objects"].shape[:2], NOWHERE)
+    q, objects = data.q[data.frames[frames]], data.scene["scene.objects"][frames]
+    pixels = hand_pixels(load_robot(data.tasks[0].robot), q, objects)
+    for camera in reversed(range(pixels.shape[1])):
+        of = pixels[:, camera]
+        shown = ((of >= 0.0) & (of < 1.0)).all(axis=-1)  # not where NaN
+        at = np.where(shown, (camera + 1) * grid[0] * grid[1] + patches_at(np.nan_to_num(of), grid), patches[frames])
+        patches[frames] = at
+    return patches
 
 
 @dataclass(frozen=True)

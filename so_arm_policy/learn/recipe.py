@@ -65,7 +65,7 @@ class System2:
 class Training:
     """What to train, where. origin: what the manifest says about the data; jobs: processes that evaluate.
 
-    watch_episodes: tries in each closed-loop evaluation.
+    watch_episodes: tries in each closed-loop evaluation. scene_from: a checkpoint that System 2 begins from.
     """
 
     tasks: tuple[Task, ...]
@@ -76,6 +76,7 @@ class Training:
     origin: dict[str, Any]
     jobs: int = 2
     watch_episodes: int = 20
+    scene_from: Path | None = None
     summary: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class Training:
             self.config, encoder=dataclasses.replace(self.config.encoder, vocabulary=vocabulary)
         )
         unseen = data.held_out()
-        encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run)
+        encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run, self.scene_from)
         self._note("scene", check_scene(encoder, self._scenes(data, unseen, words)), effort, config.scene_batch)
         # scene.pt belongs to these demonstrations, or training would have refused it; so the tokens follow from both.
         context = cached(self.run / f"context-{data.digest}.npy", lambda: context_tokens(encoder, data, words))

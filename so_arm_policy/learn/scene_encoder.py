@@ -12,7 +12,8 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import ConvolutionalPatches, DecoderBlock, EncoderBlock, KeysValues, PatchEmbedding
 from so_arm_policy.learn.pretrained_vision import PretrainedPatches, VisionFolder
 
-FOUND = 5  # tokens that say what was found: object and place as seen, both as numbers, and progress
+POINTERS = 3  # to patches that show the object, its place, and the object before a hand camera
+FOUND = POINTERS + 3  # tokens that say what was found: what is pointed at, object and place as numbers, and progress
 OCTAVES = 4  # of the waves that say a number: from WAVE down
 WAVE = 8.0  # of `scale`: longer than the table
 PROGRESS = 3
@@ -76,8 +77,7 @@ class SceneFeatures:
 
     tokens: (B, N, d), the context. source, place: (B, 3) m, arm's base frame: where the object is and where it should
     go. roll: (B, 2) cosine and sine of the roll that the wrist takes it with. progress: (B, 3) logits of the step under
-    way: the first, the second, none any more. pointers: (B, 2, cameras * rows * columns) logits of the patches that
-    show object and place.
+    way: the first, the second, none any more. pointers: (B, POINTERS, cameras * rows * columns) logits of patches.
     """
 
     tokens: Tensor
@@ -92,7 +92,8 @@ class SceneEncoder(nn.Module):
     """ViT over all cameras, then fusion blocks in which words, state and read-outs attend to the patches.
 
     A pointer (the first read-out's attention over patches) says which patches the instruction means; the place of the
-    object is read from there. It is trained against the true place (grounding), and it is the overlay a person sees.
+    object is read from there, and from where a hand camera shows it: that sees from near by how the object lies. It is
+    trained against the true place (grounding), and it is the overlay a person sees.
     """
 
     center: Tensor
@@ -113,10 +114,11 @@ class SceneEncoder(nn.Module):
         self.keys_values = nn.ModuleList([KeysValues(d, d, config.heads) for _ in range(config.fusion_layers)])
         self.fusion = nn.ModuleList([DecoderBlock(d, config.heads) for _ in range(config.fusion_layers)])
         self.norm, self.norm_vision = nn.RMSNorm(d), nn.RMSNorm(d)
-        self.point_query = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(2)])
+        self.point_query = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(POINTERS)])
         self.point_key = nn.Linear(d, d, bias=False)
-        self.locate = nn.ModuleList(
-            [nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, outputs)) for outputs in (5, 3)]
+        self.locate_object, self.locate_place = (
+            nn.Sequential(nn.Linear(inputs * d, 2 * d), nn.GELU(), nn.Linear(2 * d, outputs))
+            for inputs, outputs in ((4, 5), (2, 3))
         )
         self.progress, self.progress_in = nn.Linear(d, PROGRESS), nn.Linear(PROGRESS, d)
         self.register_buffer("center", torch.tensor([0.2, 0.0, 0.015]))
@@ -144,25 +146,25 @@ class SceneEncoder(nn.Module):
         return self._ground(self.norm(x), patches, asked)
 
     def _ground(self, x: Tensor, patches: Tensor, asked: int) -> SceneFeatures:
-        """Point at object and place: read-out 0 and 1 say at which patches, and from there and these, where exactly."""
+        """Point at what is meant, and say from there, and from the read-outs and the state, where exactly it is."""
         keys, seen = _repeated(self.point_key(patches), asked), _repeated(patches, asked)
-        pointers, offsets, tokens = [], [], []
-        for i, (query, locate) in enumerate(zip(self.point_query, self.locate, strict=True)):
-            pointer = (query(x[:, i : i + 1]) @ keys.transpose(1, 2)).squeeze(1) / self.config.width**0.5
-            pointed = (pointer.softmax(-1).unsqueeze(1) @ seen).squeeze(1)
-            offset = locate(torch.cat([pointed, x[:, i]], dim=-1))
-            pointers.append(pointer)
-            offsets.append(offset)
-            tokens += [pointed, _in_waves(offset, self.config.width)]
+        of_object, of_place, state = x[:, 0], x[:, 1], x[:, -1]
+        asking = zip(self.point_query, (of_object, of_place, of_object), strict=True)
+        queries = torch.stack([query(readout) for query, readout in asking], dim=1)
+        pointers = queries @ keys.transpose(1, 2) / self.config.width**0.5
+        pointed = pointers.softmax(-1) @ seen
+        source = self.locate_object(torch.cat([pointed[:, 0], of_object, pointed[:, 2], state], dim=-1))
+        place = self.locate_place(torch.cat([pointed[:, 1], of_place], dim=-1))
         progress = self.progress(x[:, 2])
-        tokens.append(self.progress_in(progress.softmax(-1)))
+        said = [_in_waves(source, self.config.width), _in_waves(place, self.config.width)]
+        said.append(self.progress_in(progress.softmax(-1)))
         return SceneFeatures(
-            tokens=torch.cat([x, torch.stack(tokens, dim=1)], dim=1),
-            source=self.center + self.scale * offsets[0][:, :3],
-            place=self.center + self.scale * offsets[1],
-            roll=offsets[0][:, 3:],
+            tokens=torch.cat([x, pointed, torch.stack(said, dim=1)], dim=1),
+            source=self.center + self.scale * source[:, :3],
+            place=self.center + self.scale * place,
+            roll=source[:, 3:],
             progress=progress,
-            pointers=torch.stack(pointers, dim=1),
+            pointers=pointers,
         )
 
     def forward(self, images: Tensor, words: Tensor, state: Tensor) -> SceneFeatures:

@@ -1,5 +1,6 @@
 """The recipe: System 2 learns to find what the instruction means, then System 1 learns to move there."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,12 @@ from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.families import make_expert
 from so_arm_policy.learn.flow import FlowConfig
-from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, fit
+from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, adopt, fit
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig, SceneFeatures
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.objects import COLORS, KINDS
 
+log = logging.getLogger(__name__)
 NAMING = 0.3  # weight of the loss of names
 M = TypeVar("M", bound=nn.Module)
 STATISTICS = 4096  # chunks that normalisation is taken from
@@ -103,15 +105,19 @@ class ActionObjective(nn.Module):
         return self.expert.loss(batch.positions, self.expert.project(batch.context), batch.state), {}
 
 
-def train_scene(config: TrainConfig, batches: SceneBatches, run: Path) -> tuple[SceneEncoder, Effort]:
-    """Train System 2; `run`/scene.pt lets a killed run go on."""
+def train_scene(
+    config: TrainConfig, batches: SceneBatches, run: Path, begin: Path | None = None
+) -> tuple[SceneEncoder, Effort]:
+    """Train System 2; `run`/scene.pt lets a killed run go on. begin: checkpoint of another run, to begin from."""
     torch.manual_seed(config.seed)
     objective = SceneObjective(SceneEncoder(config.encoder))
+    if begin is not None and not (run / "scene.pt").exists():
+        log.info("System 2 begins from %s, without %s", begin, adopt(objective, begin))
 
     def draw(step: int, process: int) -> SceneBatch:
         return batches.draw(np.random.default_rng([config.seed, 1, step, process]), config.scene_batch)
 
-    about = config.encoder, config.scene_batch, batches.about
+    about = config.encoder, config.scene_batch, batches.about, *([str(begin)] if begin else [])
     fitted = fit(objective, draw, config.scene, run, "scene", about=about)
     assert isinstance(fitted.module, SceneObjective)
     return frozen(fitted.module.encoder), fitted.effort

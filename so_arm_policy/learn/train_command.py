@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, help="demonstrations of each task (default: as many as each needs)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of their datasets, one for each task")
     parser.add_argument("--scene-steps", type=int, default=default.scene.steps, help="batches for System 2")
+    parser.add_argument("--scene-from", type=Path, metavar="FILE", help="scene.pt of a run that System 2 begins from")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
     parser.add_argument(
         "--watch-every", type=int, default=0, help="batches between closed-loop evaluations, 0 for none"
@@ -67,6 +68,7 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
         origin={"command": command_of(args), "episodes": {c.task: c.episodes for c in collecting}},
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
+        scene_from=args.scene_from,
     )
     return training, demonstrations(collecting, args.data, robot, config, args.jobs)
 
@@ -112,7 +114,7 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
 
 def command_of(args: argparse.Namespace) -> str:
     """Return the command line that makes the same bundle again."""
-    given = {"--episodes": args.episodes, "--name": args.name}
+    given = {"--episodes": args.episodes, "--name": args.name, "--scene-from": args.scene_from}
     more = "".join(f" {flag} {value}" for flag, value in given.items() if value is not None)
     more += "".join(f" --set {change}" for change in args.set)
     return (

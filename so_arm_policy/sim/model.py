@@ -169,10 +169,17 @@ def overhead_pixel(camera: CameraConfig, points: FloatArray, scene: Scene | None
     position, target = _overhead_pose(scene)
     R_world_camera = np.zeros(9)
     mujoco.mju_quat2Mat(R_world_camera, _looking(position, target))
-    local = (points - np.array(position)) @ R_world_camera.reshape(3, 3)
+    return picture_of((points - np.array(position)) @ R_world_camera.reshape(3, 3), camera)
+
+
+def picture_of(points: FloatArray, camera: CameraConfig) -> FloatArray:
+    """Return where points (..., 3) m in the frame of a MuJoCo camera (-z forward, +y up) appear in its picture.
+
+    Column and row, 0..1 of its size, (..., 2); NaN for what lies behind it.
+    """
+    ahead = np.where(points[..., 2] < 0.0, -points[..., 2], np.nan)
     half = math.tan(math.radians(camera.fovy_deg) / 2)
-    column = local[..., 0] / -local[..., 2] / (half * camera.width / camera.height)
-    row = -local[..., 1] / -local[..., 2] / half
+    column, row = points[..., 0] / ahead / (half * camera.width / camera.height), -points[..., 1] / ahead / half
     return (np.stack([column, row], axis=-1) + 1.0) / 2.0
 
 

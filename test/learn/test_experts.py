@@ -231,7 +231,7 @@ def test_padding_does_not_change_what_is_seen_and_the_words_do():
     state = torch.zeros(4, 6)
     together = encoder(images, words, state)
     assert together.tokens.shape == (4, config.context_tokens, 32)
-    assert together.pointers.shape == (4, 2, 2 * 2 * 3)
+    assert together.pointers.shape == (4, 3, 2 * 2 * 3)
     assert together.source.shape == together.place.shape == together.progress.shape == (4, 3)
     alone = encoder(images[1:], words[3:], state[3:])
     assert torch.allclose(together.tokens[3:], alone.tokens, atol=1e-5)

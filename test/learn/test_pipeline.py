@@ -158,7 +158,7 @@ def test_the_same_picture_is_asked_different_things(data, run):
     batch = batches.draw(np.random.default_rng(0), 8)
     assert batch.words.shape == (32, 18)
     assert len(batch.words.unique(dim=0)) > 16
-    assert batch.patches.shape == (32, 2)
+    assert batch.patches.shape == (32, 3)
     assert batch.patches.max() < 48
     apart = (batch.source - batch.place).norm(dim=-1)
     assert (apart == 0).any()  # reach
