@@ -29,6 +29,7 @@ ALIKE = 0.5  # of the contexts are of any moment when all things were where they
 STILL_M = 0.002  # that a thing may move meanwhile
 DISTURBED = 0.5  # of the committed motions are not the expert's
 ASIDE_RAD, FASTER_RAD_S = 0.12, 1.0  # standard deviations of the farthest of these
+ELSEWHERE = 0.5  # of the first stages of plans are begun from where the arm was in another episode
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class SceneBatch:
     """B pictures, each asked A things. images: (B, cameras, H, W, 3); the rest has B * A rows but the last two.
 
     words: (L,) each; state: (n,) rad; source, place: (3,) m, where the object is and where it should go; patches: (3,)
-    numbers of the overhead picture's patches that show them, and of a hand camera's that shows the object (NOWHERE where
-    none does); roll: cosine, sine, and 1 where they count; progress: ().
+    numbers of the patches that show them in the overhead picture, and the object in a hand camera's, or NOWHERE; roll:
+    cosine, sine, and 1 where they count; progress: ().
     wanted: (2, 2) names of that object and of where it should go. shown: (B, K + 2) patch that shows each object and
     place; names: (B, K + 2, 2) their names: numbers of colour and kind, where a place is of no colour (NO_COLOR) and of
     a kind of its own after those of objects.
@@ -135,7 +136,7 @@ def hand_patches(data: Demonstrations, frames: Ints, grid: tuple[int, int]) -> I
     Where several do, it is the first one's. Only of `frames`; the overhead camera is the first of all.
     """
     patches = np.full(data.scene["scene.objects"].shape[:2], NOWHERE)
-    q, objects = data.q[data.frames[frames]], data.scene["scene.objects"][frames]
+    q, objects = data.q[data.frames[frames]].astype(np.float64), data.scene["scene.objects"][frames]
     pixels = hand_pixels(load_robot(data.tasks[0].robot), q, objects)
     for camera in reversed(range(pixels.shape[1])):
         of = pixels[:, camera]
@@ -167,6 +168,8 @@ class ActionBatches:
         self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
         usable = (np.arange(len(data.q)) <= data.ends[data.episode] - prefix) & episodes[data.episode]
         task = data.task_of[data.episode]
+        rows = np.flatnonzero(usable)
+        self._first = rows[data.expert["expert.stage"][rows + prefix - 1] == 0]
         # Every task as often as the others, however long its episodes are.
         self._rows = [rows for i in range(len(data.tasks)) if len(rows := np.flatnonzero(usable & (task == i)))]
         self._newest = newest_frames(data)
@@ -179,21 +182,24 @@ class ActionBatches:
 
         In half of the others the committed motion is not the expert's: moved a little, sometimes far, faster, slower or
         sideways, and the arm with it. That is what a policy meets that follows its own chunks, and the law says how to
-        get back from there. Nothing else may tell where the expert was: half of the contexts are of another moment.
+        get back from there. Nothing else may tell where the expert was: half of the contexts are of another moment, and
+        half of the ways to an object begin where the arm was on its way to another one.
         """
         data, p = self._data, self._prefix
         rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
         row = np.array([one[rng.integers(len(one))] for one in rows])
-        given = np.stack([data.action[row + i] for i in range(p)], axis=1).astype(np.float64)
-        lag = data.q[row] - given[:, 0] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
         last = row + p - 1
-        velocity = data.expert["expert.velocity"][last].astype(np.float64)
+        stage = data.expert["expert.stage"][last]
+        elsewhere = (stage == 0) & (rng.random(size) < ELSEWHERE)
+        at = np.where(elsewhere, rng.choice(self._first, size), row)
+        given = np.stack([data.action[at + i] for i in range(p)], axis=1).astype(np.float64)
+        lag = data.q[at] - given[:, 0] + rng.normal(0.0, 0.005, (size, data.q.shape[-1]))
+        velocity = data.expert["expert.velocity"][at + p - 1].astype(np.float64)
         _disturb(given, velocity, rng)
         state = given[:, 0] + lag  # the arm follows what was committed, wherever that is
         stopped = rng.random(size) < STOPPED
         given[stopped], velocity[stopped] = state[stopped, None], 0.0
         plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
-        stage = data.expert["expert.stage"][last]
         rest = rollout(given[:, -1], velocity, stage, plan, self._horizon - p, ROW_TICKS)
         return ActionBatch(
             context=self._context[torch.from_numpy(self._frames(row, rng))].float(),

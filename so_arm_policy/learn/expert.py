@@ -19,7 +19,7 @@ class ExpertConfig:
     horizon: int = 16
     prefix: int = 2
     context_width: int = 128
-    context_tokens: int = 33
+    context_tokens: int = 14
     width: int = 128
     heads: int = 4
     layers: int = 3

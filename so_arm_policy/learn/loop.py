@@ -22,6 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import ConfigError, InputError
+from so_arm_policy.learn.optimisers import Optimisers, make_optimisers
 
 B = TypeVar("B")
 LOG_EVERY = 100
@@ -82,22 +83,23 @@ def fit(
     name: str,
     watch: Watch | None = None,
     about: object = "",
+    muon: tuple[str, ...] = (),
 ) -> Fitted:
     """Train `objective` in place: a module that maps a batch to its loss and some figures.
 
-    about: what else the weights follow from (sizes, batches, data); its text must be the same when a run goes on.
+    about: what else the weights follow from (sizes, batches, data); its text must be the same when a run goes on. muon:
+    names of modules whose matrices are stepped by Muon, not AdamW.
     Checkpoints are `folder`/`name`.pt, figures for TensorBoard go to `folder`/tensorboard/`name`. Raises ConfigError
     when the checkpoint is of another config, InputError when it cannot be written or read.
     """
     accelerator = Accelerator()
-    optimiser = torch.optim.AdamW(
-        objective.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
-    )
+    optimisers = make_optimisers(objective, config.rate, config.weight_decay, muon=muon)
     averaged = AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(config.average)).to(accelerator.device)
     checkpoint = folder / f"{name}.pt"
-    identity = f"{config} {about}".strip()
-    effort = _resume(checkpoint, identity, objective, averaged, optimiser)
-    module, optimiser = accelerator.prepare(objective, optimiser)
+    identity = f"{config} {about}{f' Muon {muon}' if muon else ''}".strip()
+    effort = _resume(checkpoint, identity, objective, averaged, optimisers)
+    module = accelerator.prepare(objective)
+    optimisers.parts = {name: accelerator.prepare(part) for name, part in optimisers.parts.items()}
     module.train()
     main = accelerator.is_main_process
     writer = SummaryWriter(str(folder / "tensorboard" / name), purge_step=effort.steps) if main else None
@@ -106,7 +108,7 @@ def fit(
         began = time.monotonic()
         batch = on_device(draw(step, accelerator.process_index), accelerator.device)
         effort.waited += time.monotonic() - began
-        figures = _descend(accelerator, module, optimiser, batch, step, config)
+        figures = _descend(accelerator, module, optimisers, batch, step, config)
         averaged.update_parameters(accelerator.unwrap_model(module))
         effort.steps, effort.seconds = step + 1, effort.seconds + time.monotonic() - began
         bar.update()
@@ -117,7 +119,7 @@ def fit(
             bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()})
             _write(writer, figures, effort.steps)
         if effort.steps % config.checkpoint_every == 0 or last:
-            _save(checkpoint, effort, identity, accelerator.unwrap_model(module), averaged, optimiser)
+            _save(checkpoint, effort, identity, accelerator.unwrap_model(module), averaged, optimisers)
         if watch and config.watch_every and (last or effort.steps % config.watch_every == 0):
             _write(writer, watch(effort.steps, averaged.module), effort.steps)
     bar.close()
@@ -154,24 +156,23 @@ def on_device(batch: B, device: torch.device) -> B:
 def _descend(
     accelerator: Accelerator,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Optimisers,
     batch: object,
     step: int,
     config: LoopConfig,
 ) -> dict[str, float]:
     """Take one step; return the figures of the batch."""
-    for group in optimiser.param_groups:
-        group["lr"] = config.rate * _schedule(step, config)
+    optimisers.set_rate(config.rate * _schedule(step, config))
     torch.manual_seed(config.seed * 1_000_003 + step)
     value, figures = module(batch)
     if not torch.isfinite(value):
         raise InputError(
             f"training: got a loss of {float(value.detach())} at step {step}, expected a finite one; lower the rate"
         )
-    optimiser.zero_grad(set_to_none=True)
+    optimisers.zero_grad()
     accelerator.backward(value)
     accelerator.clip_grad_norm_(module.parameters(), 1.0)
-    optimiser.step()
+    optimisers.step()
     return {"loss": float(value.detach()), **{name: float(figure) for name, figure in figures.items()}}
 
 
@@ -193,14 +194,14 @@ def _save(
     identity: str,
     model: nn.Module,
     averaged: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Optimisers,
 ) -> None:
     state = {
         "effort": dataclasses.asdict(effort),
         "config": identity,
         "model": model.state_dict(),
         "averaged": averaged.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        **optimisers.state(),
     }
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
@@ -212,9 +213,7 @@ def _save(
         raise InputError(f"{path}: got {error}, expected room for a checkpoint") from error
 
 
-def _resume(
-    path: Path, identity: str, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
-) -> Effort:
+def _resume(path: Path, identity: str, model: nn.Module, averaged: nn.Module, optimisers: Optimisers) -> Effort:
     if not path.exists():
         return Effort()
     try:
@@ -223,7 +222,7 @@ def _resume(
             raise ConfigError(f"{path}: got a run of {state['config']}, expected {identity}; choose another --run")
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimisers.restore(state)
         return Effort(**state["effort"])
     except ConfigError:
         raise

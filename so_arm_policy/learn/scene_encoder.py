@@ -67,8 +67,8 @@ class SceneEncoderConfig:
 
     @property
     def context_tokens(self) -> int:
-        """Tokens of a context: read-outs, instruction, state, and what was found."""
-        return self.readouts + self.max_tokens + 1 + FOUND
+        """Tokens of a context: read-outs, and what was found; no words, and no joints of an older time."""
+        return self.readouts + FOUND
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class SceneEncoder(nn.Module):
         said = [_in_waves(source, self.config.width), _in_waves(place, self.config.width)]
         said.append(self.progress_in(progress.softmax(-1)))
         return SceneFeatures(
-            tokens=torch.cat([x, pointed, torch.stack(said, dim=1)], dim=1),
+            tokens=torch.cat([x[:, : self.config.readouts], pointed, torch.stack(said, dim=1)], dim=1),
             source=self.center + self.scale * source[:, :3],
             place=self.center + self.scale * place,
             roll=source[:, 3:],

@@ -24,6 +24,7 @@ from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.objects import COLORS, KINDS
 
 log = logging.getLogger(__name__)
+MUON = "blocks", "posterior", "context"  # modules of an expert that learn in fewer steps with it
 NAMING = 0.3  # weight of the loss of names
 M = TypeVar("M", bound=nn.Module)
 STATISTICS = 4096  # chunks that normalisation is taken from
@@ -203,7 +204,7 @@ def train_action(
         return source.draw(np.random.default_rng([config.seed, 2, step, process]), config.action_batch)
 
     about = config.expert, config.action_batch, source.about
-    fitted = fit(ActionObjective(expert), draw, config.action, run, "action", watch, about)
+    fitted = fit(ActionObjective(expert), draw, config.action, run, "action", watch, about, MUON)
     assert isinstance(fitted.module, ActionObjective)
     return frozen(fitted.module.expert), fitted.effort
 
