@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.learn.loop import LoopConfig, fit
+from so_arm_policy.learn.loop import LoopConfig, adopt, fit
 
 
 class KilledError(Exception):
@@ -36,10 +36,11 @@ def numbers(step, process):
     return Numbers(torch.from_numpy(np.random.default_rng([step, process]).normal(size=(16, 4)).astype(np.float32)))
 
 
-def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("muon", [(), ("linear",)])
+def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, muon):
     config = LoopConfig(steps=60, warmup=5, checkpoint_every=20, seed=3)
     whole = Copy()
-    expected = fit(whole, numbers, config, tmp_path, "whole")
+    expected = fit(whole, numbers, config, tmp_path, "whole", muon=muon)
 
     def killed(step, process):
         if step == 47:
@@ -47,7 +48,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
         return numbers(step, process)
 
     with pytest.raises(KilledError):
-        fit(Copy(), killed, config, tmp_path, "killed")
+        fit(Copy(), killed, config, tmp_path, "killed", muon=muon)
     asked = []
 
     def resumed(step, process):
@@ -55,7 +56,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path):
         return numbers(step, process)
 
     again = Copy()
-    got = fit(again, resumed, config, tmp_path, "killed")
+    got = fit(again, resumed, config, tmp_path, "killed", muon=muon)
     assert asked == list(range(40, 60))
     for name, value in expected.module.state_dict().items():
         assert torch.equal(value, got.module.state_dict()[name])
@@ -97,6 +98,36 @@ def test_resume_with_other_sizes_or_data_is_refused(tmp_path):
     fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a", about=("sizes", "data 1"))
     with pytest.raises(ConfigError, match=r"data 1.*, expected .*data 2.*; choose another --run"):
         fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a", about=("sizes", "data 2"))
+
+
+def test_muon_steps_the_matrices_it_is_given_and_learns(tmp_path):
+    adam, muon = Copy(), Copy()
+    config = LoopConfig(steps=40, warmup=2, rate=0.05)
+    goal = torch.eye(2, 4)
+    begun = (muon.linear.weight - goal).norm()
+    fit(adam, numbers, config, tmp_path, "adam")
+    fit(muon, numbers, config, tmp_path, "muon", muon=("linear",))
+    assert not torch.allclose(adam.linear.weight, muon.linear.weight, atol=1e-4)
+    assert (muon.linear.weight - goal).norm() < 0.7 * begun
+    with pytest.raises(ConfigError, match="Muon"):  # the checkpoint belongs to the other optimiser
+        fit(Copy(), numbers, config, tmp_path, "muon")
+
+
+def test_a_training_may_begin_from_the_weights_of_another(tmp_path):
+    earlier = fit(Copy(), numbers, LoopConfig(steps=40, warmup=5), tmp_path, "earlier")
+
+    class Larger(Copy):
+        def __init__(self):
+            super().__init__()
+            self.more = nn.Linear(2, 3)
+
+    larger = Larger()
+    assert adopt(larger, tmp_path / "earlier.pt") == ["more.bias", "more.weight"]
+    assert torch.equal(larger.linear.weight, earlier.module.state_dict()["linear.weight"])
+    with pytest.raises(InputError, match=r"earlier\.pt: got weights .*linear.*, expected some of"):
+        adopt(nn.Sequential(nn.Linear(4, 2)), tmp_path / "earlier.pt")
+    with pytest.raises(InputError, match=r"none\.pt: got .*, expected a checkpoint"):
+        adopt(larger, tmp_path / "none.pt")
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):

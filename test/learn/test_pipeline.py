@@ -14,7 +14,7 @@ from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
-from so_arm_policy.learn.batches import ActionBatches, SceneBatches, still_frames
+from so_arm_policy.learn.batches import NOWHERE, ActionBatches, SceneBatches, still_frames
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
@@ -159,7 +159,11 @@ def test_the_same_picture_is_asked_different_things(data, run):
     assert batch.words.shape == (32, 18)
     assert len(batch.words.unique(dim=0)) > 16
     assert batch.patches.shape == (32, 3)
-    assert batch.patches.max() < 48
+    assert ((batch.patches[:, :2] >= 0) & (batch.patches[:, :2] < 48)).all()  # of the overhead camera
+    by_hand = batch.patches[:, 2]
+    assert (by_hand == NOWHERE).any()
+    assert ((by_hand == NOWHERE) | ((by_hand >= 48) & (by_hand < 96))).all()
+    assert (by_hand > 0).any()
     apart = (batch.source - batch.place).norm(dim=-1)
     assert (apart == 0).any()  # reach
     assert (apart > 0.05).any()  # pick_place
