@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from so_arm_policy.core.errors import DeviceError
-from so_arm_policy.ros.environment import DDS
+from so_arm_policy.ros.environment import PROFILES, RANGE, dds_environment
 
 # People and test runners choose from 0..101; the ports of these few are free on Linux as well.
 DOMAINS = range(215, 233)
@@ -19,10 +19,11 @@ def own_domain() -> Iterator[int]:
 
     Sets ROS_DOMAIN_ID and the variables of DDS for this process and those it starts, and puts them back.
     """
-    before = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", *DDS)}
+    before = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", RANGE, *PROFILES)}
+    here = dds_environment({name: value for name, value in os.environ.items() if name not in before})
     domain, lock = _reserve()
     try:
-        os.environ.update(DDS, ROS_DOMAIN_ID=str(domain))
+        os.environ.update(here, ROS_DOMAIN_ID=str(domain))
         yield domain
     finally:
         lock.close()

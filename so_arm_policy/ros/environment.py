@@ -1,6 +1,6 @@
 """The environment variables that ROS needs, so that nothing has to be sourced by hand.
 
-Imports neither rclpy nor anything else of this package: it runs before them, and in processes without them.
+Imports nothing that needs ROS: it runs before that, and in processes without it.
 """
 
 import os
@@ -8,15 +8,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from so_arm_policy.core.paths import share_dirs
+
 PACKAGE = "so_arm_policy"
 # One NAME=VALUE a line: what was sourced when the virtual environment was built on an installed ROS 2.
 RECORD = Path("share") / PACKAGE / "sourced_environment"
 PATH_VARIABLES = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
-# No discovery beyond this machine; and no shared memory between processes: after a node was killed, those that had
-# written to it go on writing where its successor does not read (github.com/eProsima/Fast-DDS/issues/5053).
-DDS = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
-# What a person who set nothing gets: the above, and rendering without a screen.
-DEFAULTS = {**DDS, "MUJOCO_GL": "egl"}
+# What a person who set nothing gets: rendering without a screen, and DDS on this machine alone (`dds_environment`).
+DEFAULTS = {"MUJOCO_GL": "egl"}
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
 _STARTED_AGAIN = "_SO_ARM_POLICY_STARTED_AGAIN"
 
 
@@ -25,9 +26,10 @@ def ros_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
     A variable that `base` sets keeps its value; search paths keep theirs behind the virtual environment's.
     Without a virtual environment that holds the package (a sourced workspace, or no ROS at all) only
-    DEFAULTS are added.
+    DEFAULTS and what DDS needs are added.
     """
     environment = {**DEFAULTS, **(os.environ if base is None else base)}
+    environment |= dds_environment(environment)
     prefix = Path(sys.prefix)
     if not _is_ros_prefix(prefix):
         return environment
@@ -38,6 +40,21 @@ def ros_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
         if paths:
             environment[name] = paths
     return environment
+
+
+def dds_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """What keeps discovery on this machine, unless `base` says how far it goes.
+
+    Fast DDS gets the profile config/fastdds_localhost.xml, which also says why; any other DDS, or one with a profile of
+    its own, ROS's range LOCALHOST. That always adds shared memory to Fast DDS, so the profile wants the other range.
+    """
+    if RANGE in base:
+        return {}
+    file = next((share / "config" / "fastdds_localhost.xml" for share in share_dirs()), None)
+    fast = "fastrtps" in base.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if file is None or not file.exists() or not fast or any(name in base for name in PROFILES):
+        return {RANGE: "LOCALHOST"}
+    return {RANGE: "SYSTEM_DEFAULT", **dict.fromkeys(PROFILES, str(file))}
 
 
 def prepare() -> None:
