@@ -138,6 +138,22 @@ def test_the_arm_is_where_its_committed_motion_is_however_far_that_is_from_the_e
     assert strayed.max() > 0.1
 
 
+def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
+    """Or the pose of the arm would tell where the object is."""
+    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)  # a context that names its episode
+    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=60, prefix=2)
+    batch = batches.draw(np.random.default_rng(0), 512)
+    asked = batch.context.flatten().long().numpy()
+    apart = torch.cdist(batch.positions[:, 0], torch.from_numpy(data.action), p=float("inf"))
+    undisturbed = (apart.min(dim=1).values < 1e-6).numpy()
+    elsewhere = undisturbed & (data.episode[apart.argmin(dim=1).numpy()] != asked)
+    assert 0.05 < elsewhere.mean() < 0.4
+    goal = torch.from_numpy(data.expert["expert.goal"][data.starts, 0]).float()[asked]
+    arrived = (batch.positions[:, -1] - goal).abs().amax(dim=-1).numpy()
+    reach = data.task_of[asked] == 0
+    assert np.quantile(arrived[elsewhere & reach], 0.6) < 0.15
+
+
 def test_contexts_come_from_any_moment_of_the_episode_with_all_things_in_their_places(data):
     still = still_frames(data)
     places, episode = data.scene["scene.objects"], data.episode[data.frames]
