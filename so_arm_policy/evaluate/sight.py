@@ -97,7 +97,8 @@ def _sight(recording: Recording, truth: Truth, bundle: Bundle, system2: System2,
         seen = np.stack([point, focus.place])
         scene = recording.scene_at(any_frame.time_s)
         ring, square = overhead_pixel(recording.robot.camera(OVERHEAD), seen, scene)
-        _ring(pictures[OVERHEAD], ring)
+        if np.isfinite(ring).all():  # an untrained network may take it to be behind the camera
+            _ring(pictures[OVERHEAD], ring)
         if placed:
             _square(pictures[OVERHEAD], square)
     error_m = float(np.linalg.norm(point[:2] - focus.source[:2]))

@@ -163,8 +163,8 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
 def overhead_pixel(camera: CameraConfig, points: FloatArray, scene: Scene | None = None) -> FloatArray:
     """Return where points (..., 3) m, world frame, appear in the overhead picture: column and row, 0..1 of its size.
 
-    scene: says where the camera is moved to; without one it stands as usual. Shape (..., 2); pinhole model without
-    distortion.
+    scene: says where the camera is moved to; without one it stands as usual. Shape (..., 2), NaN for what lies behind
+    it; pinhole model without distortion.
     """
     position, target = _overhead_pose(scene)
     R_world_camera = np.zeros(9)
