@@ -26,6 +26,8 @@ from so_arm_policy.learn.optimisers import Optimisers, make_optimisers
 
 B = TypeVar("B")
 LOG_EVERY = 100
+# What reading a file raises that is no checkpoint.
+UNREADABLE = OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +137,11 @@ def adopt(module: nn.Module, checkpoint: Path) -> list[str]:
     """
     try:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu")["averaged"]
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        given = {name.removeprefix("module."): value for name, value in state.items()}
+    except (*UNREADABLE, AttributeError) as error:
         first_line = str(error).partition("\n")[0]
         raise InputError(f"{checkpoint}: got {first_line}, expected a checkpoint of a training") from error
     own = module.state_dict()
-    given = {name.removeprefix("module."): value for name, value in state.items()}
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise InputError(f"{checkpoint}: got weights {list(given)[:3]}, expected some of {list(own)[:3]}")
@@ -226,6 +228,6 @@ def _resume(path: Path, identity: str, model: nn.Module, averaged: nn.Module, op
         return Effort(**state["effort"])
     except ConfigError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         first_line = str(error).partition("\n")[0]
         raise InputError(f"{path}: got {first_line}, expected a checkpoint of this training") from error

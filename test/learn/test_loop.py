@@ -128,6 +128,9 @@ def test_a_training_may_begin_from_the_weights_of_another(tmp_path):
         adopt(nn.Sequential(nn.Linear(4, 2)), tmp_path / "earlier.pt")
     with pytest.raises(InputError, match=r"none\.pt: got .*, expected a checkpoint"):
         adopt(larger, tmp_path / "none.pt")
+    torch.save({"averaged": 3}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"other\.pt: got .*, expected a checkpoint"):
+        adopt(larger, tmp_path / "other.pt")
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
