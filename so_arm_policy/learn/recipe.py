@@ -22,8 +22,8 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.batches import ActionBatches, SceneBatches
 from so_arm_policy.learn.closed_loop import ClosedLoop
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations
@@ -32,6 +32,7 @@ from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
 from so_arm_policy.learn.loop import Effort, Watch
 from so_arm_policy.learn.run_notes import RunNote
+from so_arm_policy.learn.scene_batches import SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,

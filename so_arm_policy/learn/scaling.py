@@ -13,7 +13,7 @@ from torch import Tensor
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
-from so_arm_policy.learn.batches import ActionBatches
+from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.loop import LoopConfig

@@ -12,13 +12,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.learn.action_batches import ActionBatch, ActionBatches
 from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.batches import ActionBatch, ActionBatches, SceneBatch, SceneBatches
 from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.families import make_expert
 from so_arm_policy.learn.flow import FlowConfig
 from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, adopt, fit
+from so_arm_policy.learn.scene_batches import SceneBatch, SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig, SceneFeatures
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.objects import COLORS, KINDS

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from so_arm_policy.core.paths import share_dirs
+from so_arm_policy.ros import signals
 
 PACKAGE = "so_arm_policy"
 # One NAME=VALUE a line: what was sourced when the virtual environment was built on an installed ROS 2.
@@ -72,6 +73,12 @@ def prepare() -> None:
         os.execve(sys.executable, sys.orig_argv, {**after, _STARTED_AGAIN: "1"})
     os.environ.update(after)
     os.environ.pop(_STARTED_AGAIN, None)
+
+
+def prepare_node() -> None:
+    """As `prepare`, for the process of a node, which from now on ends cleanly when a signal comes (see signals.py)."""
+    signals.catch()
+    prepare()
 
 
 def _is_ros_prefix(prefix: Path) -> bool:

@@ -12,7 +12,7 @@ try:
 except ImportError:  # distributions before Jazzy's 7.1.4
     EventsExecutor = None
 
-JOIN_S = 5.0
+JOIN_S = 1.0
 
 
 class Spinner:

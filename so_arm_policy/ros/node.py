@@ -20,6 +20,7 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.params import declare, parameter
 
+STOP_S = 3.0  # for threads to end: `ros2 launch` waits for 5 s
 REPEAT_S = 5.0  # the same complaint is logged this often
 
 
@@ -55,10 +56,11 @@ class StackNode(Node, Generic[C]):
         """Begin the work; called once when everything is set up."""
 
     def stop(self) -> None:
-        """End the work and wait for its threads."""
+        """End the work and wait for its threads, though not for ever."""
         self.stopping.set()
+        until = time.monotonic() + STOP_S
         for thread in self._threads:
-            thread.join(timeout=5.0)
+            thread.join(timeout=max(until - time.monotonic(), 0.0))
 
     def facts(self) -> dict[str, object]:
         """Return what this node adds to its diagnostics."""

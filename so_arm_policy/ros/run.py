@@ -1,12 +1,10 @@
 """From a node class to a process: start, run until a signal, end cleanly, and say how it went by the exit code."""
 
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -14,6 +12,7 @@ from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.ros import signals
 from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.node import StackNode
 
@@ -26,11 +25,7 @@ class _Runner:
     """One node in its process."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
         self.exit_code = OK
-
-    def on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.stop.set()
 
     def on_thread_error(self, error: threading.ExceptHookArgs) -> None:
         """A thread of the node died: say why and end."""
@@ -40,11 +35,11 @@ class _Runner:
         else:
             traceback.print_exception(error.exc_type, error.exc_value, error.exc_traceback)
             self.exit_code = FAILED
-        self.stop.set()
+        signals.told_to_end.set()
 
     def wait(self) -> None:
         parent = int(os.environ.get(PARENT_VARIABLE, "0"))
-        while not self.stop.wait(WATCH_S):
+        while not signals.told_to_end.wait(WATCH_S):
             if parent and os.getppid() != parent:
                 return
 
@@ -69,8 +64,7 @@ def run_node(make: Callable[[], StackNode[Any]]) -> int:
     """
     runner = _Runner()
     threading.excepthook = runner.on_thread_error
-    signal.signal(signal.SIGINT, runner.on_signal)
-    signal.signal(signal.SIGTERM, runner.on_signal)
+    signals.catch()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         runner.run(make)
@@ -79,7 +73,19 @@ def run_node(make: Callable[[], StackNode[Any]]) -> int:
         return UNUSABLE
     finally:
         rclpy.try_shutdown()
-        # Ctrl-C in a terminal comes twice under `ros2 launch`; a second one must not spoil the exit code.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signals.ignore()  # a second one must not spoil the exit code
+    _leave_behind_busy_threads(runner.exit_code)
     return runner.exit_code
+
+
+def _leave_behind_busy_threads(exit_code: int) -> None:
+    """End the process at once where a thread did not end in time.
+
+    It is inside a library; while the interpreter takes itself apart around it, that may crash, or never return.
+    """
+    busy = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    if busy:
+        get_logger("so_arm_policy").warning(f"ending without its busy threads {busy}")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)

@@ -12,9 +12,9 @@ from so_arm_policy.cli import main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
+from so_arm_policy.learn.action_batches import ActionBatches, still_frames
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
-from so_arm_policy.learn.batches import NOWHERE, ActionBatches, SceneBatches, still_frames
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
@@ -26,6 +26,7 @@ from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import export_run
 from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
+from so_arm_policy.learn.scene_batches import NOWHERE, SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.learn.train_command import tasks_of
@@ -152,6 +153,28 @@ def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
     arrived = (batch.positions[:, -1] - goal).abs().amax(dim=-1).numpy()
     reach = data.task_of[asked] == 0
     assert np.quantile(arrived[elsewhere & reach], 0.6) < 0.15
+
+
+def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
+    """The object stops the fingers of one that holds it: they stay behind their command."""
+    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
+    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=90, prefix=2)
+    batch = batches.draw(np.random.default_rng(0), 4096)
+    asked = batch.context.flatten().long().numpy()
+    approach, grip = (torch.from_numpy(data.expert["expert.goal"][data.starts, i]).float()[asked] for i in range(2))
+    begun, gripper = batch.positions[:, 0], 5
+    lowered = ((begun - grip).abs().amax(dim=-1) < 0.15) & ((begun - grip)[:, gripper].abs() < 0.03)
+    behind = (batch.state - begun)[:, gripper]
+    picked = torch.from_numpy(data.task_of[asked] == 1) & ((approach - grip)[:, gripper] > 0.1)
+    empty, holds = picked & lowered & (behind < 0.03), picked & lowered & (behind > 0.06)
+    assert empty.sum() >= 15
+    assert holds.sum() >= 15
+    later = batch.positions[:, 30]
+    assert (later - grip)[empty, gripper].median() > 0.1  # opened
+    assert (later - grip)[holds, gripper].median() < 0.03
+    nearest = (batch.positions - approach[:, None]).abs().amax(dim=-1).amin(dim=-1)
+    assert nearest[empty].median() < 0.03  # open around the object, to close again
+    assert nearest[holds].median() > 0.1
 
 
 def test_contexts_come_from_any_moment_of_the_episode_with_all_things_in_their_places(data):

@@ -1,0 +1,170 @@
+"""The batches that System 1 is trained on: where a motion stands, and what the expert would do from there.
+
+An expert never errs, so its own rows alone teach a policy nothing about its own errors. Here a motion begins beside the
+expert's way, at rest, from where the arm was in another episode, or with a hand that has closed on nothing; the law of
+motion says how to go on from any of these.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.learn.collect import ROW_TICKS
+from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout
+
+MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
+OLDER = 0.3  # of the contexts are not the newest
+STOPPED = 1 / 6  # of the states begin anew at rest, as after a hold
+SAMPLED = 64  # frames whose tokens tell one context from another
+ALIKE = 0.5  # of the contexts are of any moment when all things were where they are now, wherever the arm was
+STILL_M = 0.002  # that a thing may move meanwhile
+DISTURBED = 0.5  # of the committed motions are not the expert's
+ASIDE_RAD, FASTER_RAD_S = 0.12, 1.0  # standard deviations of the farthest of these
+ELSEWHERE = 0.35  # of the ways to an object begin where the arm was in another episode
+MISSED = 0.15  # of them begin with a hand that has closed beside the object, or is lifted without it
+MISSED_RAD = 0.05  # standard deviation of where it closed
+STATE_RAD = 0.005  # standard deviation of what joints are measured wrong
+
+
+@dataclass(frozen=True)
+class ActionBatch:
+    """context: (B, N, d) tokens; state: (B, n) rad; positions: (B, H, n) rad, row 0 at the observation."""
+
+    context: Tensor
+    state: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class Motions:
+    """Where B motions stand, to be changed in place.
+
+    given: (B, P, n) rad, rows that are committed; velocity: (B, n) rad/s at their ends; lag: (B, n) rad, how far
+    measured joints are from the first of these rows.
+    """
+
+    given: FloatArray
+    velocity: FloatArray
+    lag: FloatArray
+
+
+class ActionBatches:
+    """Draws batches for System 1: a state, a context made some rows before, and what the expert would do.
+
+    about: what they follow from, for the checkpoints.
+    """
+
+    def __init__(
+        self, data: Demonstrations, episodes: npt.NDArray[np.bool_], context: Tensor, horizon: int, prefix: int
+    ) -> None:
+        """episodes: (E,) which to draw from; context: (F, N, d), System 2's tokens for every frame."""
+        self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
+        usable = (np.arange(len(data.q)) <= data.ends[data.episode] - prefix) & episodes[data.episode]
+        self._anywhere: Ints = np.flatnonzero(usable)
+        task = data.task_of[data.episode[self._anywhere]]
+        # Every task as often as the others, however long its episodes are.
+        of_tasks = [self._anywhere[task == i] for i in range(len(data.tasks))]
+        self._rows = [rows for rows in of_tasks if len(rows)]
+        names = load_robot(data.tasks[0].robot).joint_names
+        self._grippers = [i for i, name in enumerate(names) if name.endswith("gripper")]
+        self._newest = newest_frames(data)
+        self._still = still_frames(data)
+        some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
+        self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
+
+    def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
+        """Draw `size` pairs; in one of six the arm has just been stopped where it is.
+
+        In half of the others the committed motion is not the expert's: moved a little, sometimes far, faster, slower or
+        sideways, and the arm with it. That is what a policy meets that follows its own chunks, and the law says how to
+        get back from there. Nothing else may tell where the expert was: half of the contexts are of another moment, and
+        half of the ways to an object begin where this episode's expert never was.
+        """
+        data, p = self._data, self._prefix
+        rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
+        row = np.array([one[rng.integers(len(one))] for one in rows])
+        last = row + p - 1
+        stage: Stages = data.expert["expert.stage"][last]
+        plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
+        begun = self._begin(row, stage, plan, rng)
+        _disturb(begun.given, begun.velocity, rng)
+        state = begun.given[:, 0] + begun.lag  # the arm follows what was committed, wherever that is
+        stopped = rng.random(size) < STOPPED
+        begun.given[stopped], begun.velocity[stopped] = state[stopped, None], 0.0
+        rest = rollout(begun.given[:, -1], begun.velocity, stage, plan, self._horizon - p, ROW_TICKS)
+        return ActionBatch(
+            context=self._context[torch.from_numpy(self._frames(row, rng))].float(),
+            state=torch.from_numpy(state).float(),
+            positions=torch.from_numpy(np.concatenate([begun.given, rest], axis=1)).float(),
+        )
+
+    def _begin(self, row: Ints, stage: Stages, plan: Plan, rng: np.random.Generator) -> Motions:
+        """Return the motions at rows (B,), but half of the ways to an object begun as this episode's expert never did.
+
+        A hand with something in it lags behind its command, since the object stops it: here it is empty.
+        """
+        data, size = self._data, len(row)
+        kind = np.where(stage == 0, rng.random(size), 1.0)
+        elsewhere, missed = kind < ELSEWHERE, (kind >= ELSEWHERE) & (kind < ELSEWHERE + MISSED)
+        at = np.where(elsewhere, rng.choice(self._anywhere, size), row)
+        given = np.stack([data.action[at + i] for i in range(self._prefix)], axis=1).astype(np.float64)
+        velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
+        lag = data.q[at] - given[:, 0]
+        given[missed], velocity[missed] = closed_on_nothing(plan, rng)[missed, None], 0.0
+        lag[np.ix_(elsewhere | missed, self._grippers)] = 0.0
+        return Motions(given, velocity, lag + rng.normal(0.0, STATE_RAD, lag.shape))
+
+    def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:
+        """Return the frame that the context of each row is made from: mostly the newest, sometimes an older one."""
+        data, newest = self._data, self._newest[row]
+        oldest = np.searchsorted(data.frames, np.maximum(row - MOST_AGE_ROWS, data.starts[data.episode[row]]))
+        older = newest - np.floor(rng.random(len(row)) * (np.maximum(newest - oldest, 0) + 1)).astype(np.int64)
+        aged = np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
+        first, count = self._still[newest].T
+        alike = first + np.floor(rng.random(len(row)) * count).astype(np.int64)
+        return np.where(rng.random(len(row)) < ALIKE, alike, aged)
+
+
+def closed_on_nothing(plan: Plan, rng: np.random.Generator) -> FloatArray:
+    """Return poses, (B, n) rad, of hands that followed plans (B,) and missed: where they close, up to where they lift.
+
+    The first way of such a plan leads to an object, the second one closes the hand, the third one lifts. A plan of
+    fewer ways repeats the last one: then these are poses around its goal.
+    """
+    grip, lift = plan.goal[:, 1].astype(np.float64), plan.goal[:, 2].astype(np.float64)
+    along = rng.random((len(grip), 1)) ** 2  # mostly low
+    return grip + along * (lift - grip) + rng.normal(0.0, MISSED_RAD, grip.shape)
+
+
+def still_frames(data: Demonstrations) -> Ints:
+    """Return for each frame the first one, and the number, of those around it in which all things are where they are.
+
+    (F, 2). Frames of one episode.
+    """
+    places, episode = data.scene["scene.objects"], data.episode[data.frames]
+    begins = [0]
+    for frame in range(1, len(places)):
+        begin = begins[-1]
+        if episode[frame] != episode[begin] or np.abs(places[frame] - places[begin]).max() > STILL_M:
+            begins.append(frame)
+    counts = np.diff([*begins, len(places)])
+    return np.stack([np.repeat(begins, counts), np.repeat(counts, counts)], axis=1)
+
+
+def _disturb(given: FloatArray, velocity: FloatArray, rng: np.random.Generator) -> None:
+    """Change half of the committed motions (B, P, n) and the velocities at their ends (B, n), in place."""
+    size, p, joints = given.shape
+    far = rng.random((size, 1)) ** 2 * (rng.random((size, 1)) < DISTURBED)  # mostly a little
+    faster = np.clip(velocity + far * rng.normal(0.0, FASTER_RAD_S, (size, joints)), -MAX_SPEED, MAX_SPEED)
+    before_end_s = (np.arange(p) - (p - 1)) * ROW_TICKS / CONTROL_HZ
+    given += (faster - velocity)[:, None] * before_end_s[None, :, None]
+    given += (far * rng.normal(0.0, ASIDE_RAD, (size, joints)))[:, None]
+    velocity[:] = faster
