@@ -50,7 +50,7 @@ class ActExpert(ActionExpert):
         """Make a network with random weights; `fit_statistics` before training."""
         super().__init__(config)
         d, joints = config.width, config.joints
-        self.state_in, self.style_in = nn.Linear(3 * joints, d), nn.Linear(config.style, d)
+        self.style_in = nn.Linear(config.style, d)
         self.rows = nn.Parameter(0.02 * torch.randn(config.made + 2, d))
         self.blocks = nn.ModuleList([DecoderBlock(d, config.heads) for _ in range(config.layers)])
         self.norm = nn.RMSNorm(d)
@@ -73,9 +73,9 @@ class ActExpert(ActionExpert):
 
     def decode(self, z: Tensor, keys_values: Tensor, state: Tensor, prefix: Tensor) -> Tensor:
         """Return the code of the rows to be made, (B, H - P, n), for style z (B, style)."""
-        told = [self.state_in(self.coding.joints(state, prefix)), self.style_in(z)]
-        rows = self.rows[2:].expand(z.shape[0], -1, -1)
-        x = torch.cat([torch.stack(told, dim=1) + self.rows[:2], rows], dim=1)
+        told = self.conditions(keys_values, state, prefix).unsqueeze(1)
+        x = torch.cat([told, self.style_in(z).unsqueeze(1), told.expand(-1, self.config.made, -1)], dim=1)
+        x = x + self.rows
         for i, block in enumerate(self.blocks):
             x = block(x, keys_values[:, i])
         return self.action_out(self.norm(x[:, 2:]))

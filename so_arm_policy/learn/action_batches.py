@@ -31,6 +31,10 @@ ASIDE_RAD, FASTER_RAD_S = 0.12, 1.0  # standard deviations of the farthest of th
 ELSEWHERE = 0.35  # of the ways to an object begin where the arm was in another episode
 MISSED = 0.15  # of them begin with a hand that has closed beside the object, or is lifted without it
 MISSED_RAD = 0.05  # standard deviation of where it closed
+CLOSING = 0.15  # of the first two ways begin around their end with the hand half closed
+CLOSING_RAD = 0.08  # standard deviation of the farthest of these
+CLOSES_WITHIN_RAD = 0.05  # closer than this they go on closing; else they open and come again
+HOLDS_RAD = 0.1  # a hand that holds something is stopped this far from its command
 STATE_RAD = 0.005  # standard deviation of what joints are measured wrong
 
 
@@ -94,7 +98,7 @@ class ActionBatches:
         last = row + p - 1
         stage: Stages = data.expert["expert.stage"][last]
         plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
-        begun = self._begin(row, stage, plan, rng)
+        begun, stage = self._begin(row, stage, plan, rng)
         _disturb(begun.given, begun.velocity, rng)
         state = begun.given[:, 0] + begun.lag  # the arm follows what was committed, wherever that is
         stopped = rng.random(size) < STOPPED
@@ -106,21 +110,35 @@ class ActionBatches:
             positions=torch.from_numpy(np.concatenate([begun.given, rest], axis=1)).float(),
         )
 
-    def _begin(self, row: Ints, stage: Stages, plan: Plan, rng: np.random.Generator) -> Motions:
-        """Return the motions at rows (B,), but half of the ways to an object begun as this episode's expert never did.
+    def _begin(self, row: Ints, stage: Stages, plan: Plan, rng: np.random.Generator) -> tuple[Motions, Stages]:
+        """Return the motions at rows (B,) and their stages; most ways to objects as this episode's expert never began.
 
-        A hand with something in it lags behind its command, since the object stops it: here it is empty.
+        A hand with something in it lags behind its command, since the object stops it: in these it is empty.
         """
         data, size = self._data, len(row)
-        kind = np.where(stage == 0, rng.random(size), 1.0)
-        elsewhere, missed = kind < ELSEWHERE, (kind >= ELSEWHERE) & (kind < ELSEWHERE + MISSED)
+        kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING]), rng.random(size), side="right")
+        elsewhere, missed, closing = (kind == 0) & (stage == 0), (kind == 1) & (stage == 0), (kind == 2) & (stage <= 1)
         at = np.where(elsewhere, rng.choice(self._anywhere, size), row)
         given = np.stack([data.action[at + i] for i in range(self._prefix)], axis=1).astype(np.float64)
         velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
         lag = data.q[at] - given[:, 0]
         given[missed], velocity[missed] = closed_on_nothing(plan, rng)[missed, None], 0.0
-        lag[np.ix_(elsewhere | missed, self._grippers)] = 0.0
-        return Motions(given, velocity, lag + rng.normal(0.0, STATE_RAD, lag.shape))
+        half_closed, near = self._half_closed(plan, rng)
+        given[closing], velocity[closing] = half_closed[closing, None], 0.0
+        lag[np.ix_(elsewhere | missed | closing, self._grippers)] = 0.0
+        return Motions(given, velocity, lag + rng.normal(0.0, STATE_RAD, lag.shape)), np.where(closing, near, stage)
+
+    def _half_closed(self, plan: Plan, rng: np.random.Generator) -> tuple[FloatArray, Stages]:
+        """Return poses (B, n) rad around where hands should close, half closed, and their stages: 1 only near there."""
+        open_, shut = plan.goal[:, 0].astype(np.float64), plan.goal[:, 1].astype(np.float64)
+        aside = CLOSING_RAD * rng.random((len(open_), 1)) * rng.normal(0.0, 1.0, open_.shape)
+        aside[:, self._grippers] = 0.0
+        closed = rng.random((len(open_), 1)) * np.clip(
+            1.0 - HOLDS_RAD / np.maximum(np.abs(shut - open_), 1e-9), 0.0, 1.0
+        )
+        return open_ + closed * (shut - open_) + aside, (np.abs(aside).max(axis=-1) < CLOSES_WITHIN_RAD).astype(
+            np.int64
+        )
 
     def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:
         """Return the frame that the context of each row is made from: mostly the newest, sometimes an older one."""

@@ -65,7 +65,6 @@ class AutoregressiveExpert(ActionExpert):
         super().__init__(config)
         d = config.width
         self.tokens = ActionTokens(config.tokens, config.made, config.joints, config.coefficients, config.bins)
-        self.state_in = nn.Linear(3 * config.joints, d)
         self.token_in = nn.Embedding(config.bins, d)
         self.place = nn.Parameter(0.02 * torch.randn(config.passes, d))
         self.blocks = nn.ModuleList([DecoderBlock(d, config.heads) for _ in range(config.layers)])
@@ -82,7 +81,7 @@ class AutoregressiveExpert(ActionExpert):
         """Cross-entropy of the tokens, each told the true ones before it. positions: (B, H, n) rad."""
         p = self.config.prefix
         tokens = self.tokens.encode(self.coding.encode(positions)[:, p:])
-        told = self.state_in(self.coding.joints(state, positions[:, :p])).unsqueeze(1)
+        told = self.conditions(keys_values, state, positions[:, :p]).unsqueeze(1)
         x = torch.cat([told, self.token_in(tokens[:, :-1])], dim=1) + self.place
         mask = causal_mask(x.shape[1]).to(x.device)
         for i, block in enumerate(self.blocks):
@@ -92,7 +91,7 @@ class AutoregressiveExpert(ActionExpert):
 
     def act(self, keys_values: Tensor, state: Tensor, noise: Tensor, prefix: Tensor) -> Tensor:  # noqa: ARG002
         """Make a chunk of the likeliest tokens; see ActionExpert. noise: not used."""
-        told = self.state_in(self.coding.joints(state, prefix))
+        told = self.conditions(keys_values, state, prefix)
         generate = self._generate_as_graph if torch.compiler.is_exporting() else self._generate
         code = self.tokens.decode(generate(told, keys_values))
         return self.coding.decode(torch.cat([torch.zeros_like(prefix), code], dim=1), prefix)

@@ -50,7 +50,6 @@ class DiffusionExpert(ActionExpert):
         super().__init__(config)
         d = config.width
         self.action_in = nn.Linear(config.joints, d)
-        self.state_in = nn.Linear(3 * config.joints, d)
         self.level_in = nn.Sequential(nn.Linear(LEVEL_WIDTH, d), nn.GELU(), nn.Linear(d, d))
         self.row_place = nn.Parameter(0.02 * torch.randn(config.horizon, d))
         self.blocks = nn.ModuleList([AdaptiveDecoderBlock(d, config.heads) for _ in range(config.layers)])
@@ -58,7 +57,7 @@ class DiffusionExpert(ActionExpert):
 
     def predict(self, x: Tensor, level: Tensor, keys_values: Tensor, state: Tensor, prefix: Tensor) -> Tensor:
         """Return v (B, H, n) at x (B, H, n), whose rows have noise level (B, H) in 0..1, 0 = clean."""
-        told = self.state_in(self.coding.joints(state, prefix)).unsqueeze(1)
+        told = self.conditions(keys_values, state, prefix).unsqueeze(1)
         condition = self.level_in(sinusoidal(level, LEVEL_WIDTH))
         tokens = self.action_in(x) + told + self.row_place
         for i, block in enumerate(self.blocks):

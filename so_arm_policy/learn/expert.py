@@ -10,6 +10,8 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import KeysValues
 from so_arm_policy.learn.coding import ChunkCoding
 
+SAID = 3  # last tokens of a context, that say numbers: object, place and progress
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertConfig:
@@ -26,6 +28,8 @@ class ExpertConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit each other."""
+        if self.context_tokens < SAID:
+            raise ConfigError(f"expert: got {self.context_tokens} context tokens, expected at least {SAID}")
         if not 1 < self.prefix < self.horizon:
             raise ConfigError(f"expert: got prefix {self.prefix}, expected 2..{self.horizon - 1}")
         if not (self.width > 0 and self.heads > 0 and self.layers > 0) or self.width % self.heads:
@@ -56,7 +60,7 @@ class ActionExpert(nn.Module):
     """System 1 of any family. A family writes `loss` and `act`; the rest is shared."""
 
     family: ClassVar[str]
-    noise_std: ClassVar[float] = 1.0  # of the noise drawn at run time, by default
+    noise_std: ClassVar[float] = 1.0  # of the noise drawn at run time, by default; in training it is 1
     infer_every: ClassVar[int] = 1  # ticks: as many as an inference of the default size takes at its slowest
 
     def __init__(self, config: ExpertConfig) -> None:
@@ -66,10 +70,20 @@ class ActionExpert(nn.Module):
         kv = [KeysValues(config.context_width, config.width, config.heads) for _ in range(config.layers)]
         self.context = nn.ModuleList(kv)
         self.coding = ChunkCoding(config.joints, config.horizon, config.prefix)
+        told, d = 3 * config.joints + SAID * config.width, config.width
+        self.condition = nn.Sequential(nn.Linear(told, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
 
     def project(self, context: Tensor) -> Tensor:
         """Context tokens (B, N, d_context) to keys and values (B, layers, 2, h, N, c); System 2's graph does this."""
         return torch.stack([keys_values(context) for keys_values in self.context], dim=1)
+
+    def conditions(self, keys_values: Tensor, state: Tensor, prefix: Tensor) -> Tensor:
+        """Say where the arm is and what the context says in numbers, (B, width).
+
+        The values of those tokens come as they are: attention would weigh them, and so change the numbers a little.
+        """
+        said = keys_values[:, 0, 1, :, -SAID:].transpose(1, 2).flatten(1)
+        return self.condition(torch.cat([self.coding.joints(state, prefix), said], dim=-1))
 
     def fit_statistics(self, state_mean: Tensor, state_std: Tensor, positions: Tensor) -> None:
         """Take the statistics of the demonstrations: state, (n,) rad each, and chunks, (B, H, n) rad."""

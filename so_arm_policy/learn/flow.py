@@ -47,6 +47,9 @@ class FlowExpert(ActionExpert):
     """Denoises a chunk of joint positions along straight lines."""
 
     family = "flow"
+    # The noise of a motion stays the same for all its chunks, so what a network makes of it wrongly adds up: less of it
+    # is far more exact, and one of many ways is still chosen at random.
+    noise_std = 0.25
     config: FlowConfig
 
     def __init__(self, config: FlowConfig) -> None:
@@ -54,7 +57,6 @@ class FlowExpert(ActionExpert):
         super().__init__(config)
         d = config.width
         self.action_in = nn.Linear(config.joints, d)
-        self.state_in = nn.Linear(3 * config.joints, d)
         self.row_place = nn.Parameter(0.02 * torch.randn(config.horizon + 1, d))
         self.time = nn.Sequential(nn.Linear(TIME_WIDTH, d), nn.GELU(), nn.Linear(d, d))
         self.step_size = (
@@ -72,8 +74,8 @@ class FlowExpert(ActionExpert):
         state: (B, n) rad, measured; prefix: (B, P, n) rad, what is committed from the observation on; size: (B,), how
         long a step is to be taken with it, 0 = infinitely short; only with shortcuts.
         """
-        rows = self.action_in(x) + self.time(sinusoidal(tau, TIME_WIDTH))
-        told = self.state_in(self.coding.joints(state, prefix))
+        told = self.conditions(keys_values, state, prefix)
+        rows = self.action_in(x) + self.time(sinusoidal(tau, TIME_WIDTH)) + told.unsqueeze(1)
         if self.step_size is not None:
             told = told + self.step_size(sinusoidal(torch.zeros_like(tau[:, 0]) if size is None else size, TIME_WIDTH))
         tokens = torch.cat([told.unsqueeze(1), rows], dim=1) + self.row_place

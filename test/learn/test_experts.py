@@ -131,7 +131,7 @@ def test_styles_of_act_are_different_valid_motions():
     expert.fit_statistics(torch.zeros(1), torch.ones(1), draw(500))
     optimiser = torch.optim.Adam(expert.parameters(), 2e-3)
     context = torch.zeros(64, 5, 16)
-    for _ in range(600):
+    for _ in range(900):
         value = expert.loss(draw(64), expert.project(context), torch.zeros(64, 1))
         optimiser.zero_grad()
         value.backward()
