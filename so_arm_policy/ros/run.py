@@ -5,7 +5,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.logging import get_logger
@@ -56,11 +56,11 @@ class _Runner:
             node.destroy_node()
 
 
-def run_node(make: Callable[[], StackNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM.
+def run_node(make: Callable[[], StackNode[Any]]) -> NoReturn:
+    """Run one node until SIGINT or SIGTERM, and end the process.
 
-    Returns the exit code: 0 after a signal, 1 when the node broke, 2 when its parameters, bundle or device cannot be
-    used (starting it again would not help).
+    Exit codes: 0 after a signal, 1 when the node broke, 2 when its parameters, bundle or device cannot be used
+    (starting it again would not help).
     """
     runner = _Runner()
     threading.excepthook = runner.on_thread_error
@@ -70,22 +70,21 @@ def run_node(make: Callable[[], StackNode[Any]]) -> int:
         runner.run(make)
     except SoArmError as error:
         get_logger("so_arm_policy").fatal(str(error))
-        return UNUSABLE
+        runner.exit_code = UNUSABLE
     finally:
         rclpy.try_shutdown()
-        signals.ignore()  # a second one must not spoil the exit code
-    _leave_behind_busy_threads(runner.exit_code)
-    return runner.exit_code
+    _end(runner.exit_code)
 
 
-def _leave_behind_busy_threads(exit_code: int) -> None:
-    """End the process at once where a thread did not end in time.
+def _end(exit_code: int) -> NoReturn:
+    """End the process without taking the interpreter apart.
 
-    It is inside a library; while the interpreter takes itself apart around it, that may crash, or never return.
+    Everything is closed by now. What is left are libraries of graphics, inference and DDS, at times with a thread still
+    inside: taken apart in no order of theirs, they have crashed here, and hung.
     """
     busy = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
     if busy:
         get_logger("so_arm_policy").warning(f"ending without its busy threads {busy}")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)

@@ -17,11 +17,5 @@ def catch() -> None:
         signal.signal(number, _on_signal)
 
 
-def ignore() -> None:
-    """From now on, a signal does nothing. Ctrl-C in a terminal comes twice under `ros2 launch`."""
-    for number in NUMBERS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _on_signal(number: int, frame: FrameType | None) -> None:
     told_to_end.set()
