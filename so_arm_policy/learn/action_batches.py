@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
@@ -77,6 +78,8 @@ class ActionBatches:
         # Every task as often as the others, however long its episodes are.
         of_tasks = [self._anywhere[task == i] for i in range(len(data.tasks))]
         self._rows = [rows for rows in of_tasks if len(rows)]
+        if not self._rows:
+            raise InputError(f"demonstrations: got none of {prefix} rows to train on, expected some")
         names = load_robot(data.tasks[0].robot).joint_names
         self._grippers = [i for i, name in enumerate(names) if name.endswith("gripper")]
         self._newest = newest_frames(data)

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.overrides import overridden
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
@@ -56,6 +56,8 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
     """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
     config, tasks = config_of(args), tasks_of(args.tasks)
     config.encoder.check_pretrained()
+    if args.scene_from is not None and not args.scene_from.is_file():
+        raise InputError(f"--scene-from: got {args.scene_from}, expected the scene.pt of another run")
     robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig.of(task.name, args.episodes) for task in tasks]

@@ -155,6 +155,23 @@ def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
     assert np.quantile(arrived[elsewhere & reach], 0.6) < 0.15
 
 
+def test_a_half_closed_hand_goes_on_only_near_the_object(data):
+    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
+    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=16, prefix=2)
+    batch = batches.draw(np.random.default_rng(0), 4096)
+    asked = batch.context.flatten().long().numpy()
+    approach, grip = (torch.from_numpy(data.expert["expert.goal"][data.starts, i]).float()[asked] for i in range(2))
+    begun, gripper, picks = batch.positions[:, 0], 5, torch.from_numpy(data.task_of[asked] == 1)
+    still = (batch.positions[:, 1] - begun).abs().amax(dim=-1) < 1e-6
+    half = ((begun - grip)[:, gripper] > 0.12) & ((approach - begun)[:, gripper] > 0.05)
+    aside = (begun - grip)[:, :gripper].abs().amax(dim=-1)
+    closes = (batch.positions[:, -1] - begun)[:, gripper] < -0.05
+    near, beside = (picks & still & half & at for at in (aside < 0.03, (aside > 0.07) & (aside < 0.2)))
+    assert min(near.sum(), beside.sum()) >= 8
+    assert closes[near].float().mean() > 0.9
+    assert closes[beside].float().mean() < 0.4  # the expert's own, moved aside, go on too
+
+
 def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
     """The object stops the fingers of one that holds it: they stay behind their command."""
     told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
@@ -258,6 +275,15 @@ def test_a_run_is_exported_again_from_its_checkpoints(run, data, tmp_path, capsy
     printed = capsys.readouterr().out
     assert "system1.onnx" in printed
     assert "its success is the judge" in printed
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "reach", "--scene-from", "none/scene.pt"]) == 2
+    assert "got none/scene.pt, expected the scene.pt of another run" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="got none of 2 rows to train on"):
+        ActionBatches(data, np.zeros(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
 
 
 def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
