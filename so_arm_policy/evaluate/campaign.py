@@ -152,6 +152,7 @@ class Summary:
     success_low: float
     success_high: float
     mean_distance_m: float | None
+    mean_held_s: float | None
     mean_time_s: float | None
     smoothness: float | None
     actions: dict[str, int]
@@ -177,6 +178,7 @@ def summarise(results: Sequence[EpisodeResult]) -> Summary:
         success_low=low,
         success_high=high,
         mean_distance_m=mean([result.final_distance_m for result in results]),
+        mean_held_s=mean([result.held_s for result in results]),
         mean_time_s=mean([result.time_s for result in results if result.time_s is not None]),
         smoothness=percentile([r.smoothness for r in results if r.success and r.smoothness is not None], 50),
         actions=_added(result.actions for result in results),

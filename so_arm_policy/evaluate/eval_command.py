@@ -133,6 +133,7 @@ def report(campaign: Campaign, seeds: str, summary: Summary) -> str:
         f"{campaign.task} by {campaign.bundle or campaign.scripted}, seeds {seeds}, {told}",
         f"  success          {summary.successes} of {summary.episodes} = {100 * rate:.1f} %  ({interval})",
         f"  final distance   {_number(summary.mean_distance_m, 100, 'cm')} in the mean",
+        f"  at the goal      {_number(summary.mean_held_s, 1, 's')} of each episode in the mean",
         f"  time to success  {_number(summary.mean_time_s, 1, 's')} in the mean of the successes",
         f"  smoothness       {_number(summary.smoothness, 1, 'log dimensionless jerk')} in the median of the successes",
         f"  verdicts         {_counts(summary.actions)}",

@@ -15,6 +15,7 @@ from so_arm_policy.evaluate.scores import Score, scores_of
 from so_arm_policy.policy.graphs import PRECISIONS
 from so_arm_policy.policy.manifest import FAMILIES, FILE_NAME, Manifest, read_manifest
 from so_arm_policy.policy.system1 import JOININGS
+from so_arm_policy.sim.tasks.track import JUDGED_S
 
 TEMPLATE = Path(__file__).with_name("models.md.jinja")
 NONE = "–"
@@ -74,6 +75,7 @@ def models_page(models: Sequence[Model], latency: Latency | None) -> str:
         latency=latency,
         timing=PolicyTiming(),
         hz=CONTROL_HZ,
+        judged_s=JUDGED_S,
     )
 
 
@@ -87,9 +89,9 @@ def _success(models: Sequence[Model]) -> str:
             usual = model.score(task, KINDS["success"])
             row = [task, model.manifest.family, model.name]
             row += [_rate(model.score(task, fits)) for fits in KINDS.values()]
-            row += [_seconds(usual), _distance(usual), _smoothness(usual)]
+            row += [_seconds(usual), _distance(usual), _held(usual), _smoothness(usual)]
             rows.append([*row, _number(usual and usual.timing.context_hz, "{:g} Hz")])
-    return _table(["task", "family", "bundle", *KINDS, "time", "distance", "smoothness", "contexts"], rows)
+    return _table(["task", "family", "bundle", *KINDS, "time", "distance", "at goal", "smoothness", "contexts"], rows)
 
 
 def _ages(models: Sequence[Model]) -> str:
@@ -192,6 +194,10 @@ def _seconds(score: Score | None) -> str:
 
 def _distance(score: Score | None) -> str:
     return _number(score and score.mean_distance_m, "{:.2f} cm", 100)
+
+
+def _held(score: Score | None) -> str:
+    return _number(score and score.mean_held_s, "{:.2f} s")
 
 
 def _number(value: Any, form: str, scale: float = 1.0) -> str:

@@ -100,7 +100,8 @@ class Step:
 class EpisodeResult:
     """What came of one episode.
 
-    instruction: what the agent was told; goal: what it was judged by; time_s: when it had succeeded, else None.
+    instruction: what the agent was told; goal: what it was judged by; time_s: when it had succeeded, else None. held_s:
+    how long it had been at its goal by the end, as the task counts it.
     smoothness: log dimensionless jerk of the commands, higher is smoother; None where nothing was commanded.
     actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code.
     digest: sha256 over every measured position and command; equal for equal episodes.
@@ -112,6 +113,7 @@ class EpisodeResult:
     success: bool
     time_s: float | None
     final_distance_m: float
+    held_s: float
     smoothness: float | None
     ticks: int
     actions: dict[str, int]
@@ -241,6 +243,7 @@ class _Tally:
             success=status.success,
             time_s=ticks / CONTROL_HZ if status.success else None,
             final_distance_m=status.distance_m,
+            held_s=status.held_s,
             smoothness=log_dimensionless_jerk(np.array(self._commands), 1.0 / CONTROL_HZ) if self._commands else None,
             ticks=ticks,
             actions=dict(sorted(self._actions.items())),

@@ -18,8 +18,8 @@ class Score:
     """How a bundle did one task on some seeds.
 
     seeds: as on the command line; split, shuffled, all_objects, precision, joining, timing: as in Campaign.
-    wilson_95: 95 % interval. mean_time_s, smoothness: of the successes; mean_distance_m: of all, as the task
-    measures it.
+    wilson_95: 95 % interval. mean_time_s, smoothness: of the successes; mean_distance_m, mean_held_s: of all, as the
+    task measures it.
     """
 
     task: str
@@ -35,6 +35,7 @@ class Score:
     wilson_95: tuple[float, float]
     mean_time_s: float | None
     mean_distance_m: float | None
+    mean_held_s: float | None = None
     smoothness: float | None
     command: str
 
@@ -72,6 +73,7 @@ def score_of(campaign: Campaign, seeds: str, summary: Summary) -> Score:
         wilson_95=(round(summary.success_low, 4), round(summary.success_high, 4)),
         mean_time_s=_rounded(summary.mean_time_s, 3),
         mean_distance_m=_rounded(summary.mean_distance_m, 5),
+        mean_held_s=_rounded(summary.mean_held_s, 3),
         smoothness=_rounded(summary.smoothness, 2),
         command=_command(campaign, seeds),
     )
