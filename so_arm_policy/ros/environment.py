@@ -76,8 +76,8 @@ def prepare() -> None:
 
 
 def prepare_node() -> None:
-    """As `prepare`, for the process of a node, which from now on ends cleanly when a signal comes (see signals.py)."""
-    signals.catch()
+    """As `prepare`, for the process of a node, which ends cleanly when a signal comes before it is one."""
+    signals.end_at_once()
     prepare()
 
 

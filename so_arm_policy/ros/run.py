@@ -45,6 +45,8 @@ class _Runner:
 
     def run(self, make: Callable[[], StackNode[Any]]) -> None:
         node = make()
+        if signals.told_to_end.is_set():
+            return
         spinner = Spinner(node)
         try:
             node.start()
@@ -64,7 +66,7 @@ def run_node(make: Callable[[], StackNode[Any]]) -> NoReturn:
     """
     runner = _Runner()
     threading.excepthook = runner.on_thread_error
-    signals.catch()
+    signals.note()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         runner.run(make)
