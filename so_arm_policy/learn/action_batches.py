@@ -35,6 +35,7 @@ MISSED_RAD = 0.05  # standard deviation of where it closed
 CLOSING = 0.15  # of the first two ways begin around their end with the hand half closed
 CLOSING_RAD = 0.08  # standard deviation of the farthest of these
 CLOSES_WITHIN_RAD = 0.05  # closer than this they go on closing; else they open and come again
+RISEN = 0.1  # of the last way of a plan: from there on, the next plan counts
 HOLDS_RAD = 0.1  # a hand that holds something is stopped this far from its command
 STATE_RAD = 0.005  # standard deviation of what joints are measured wrong
 
@@ -84,6 +85,7 @@ class ActionBatches:
         self._grippers = [i for i, name in enumerate(names) if name.endswith("gripper")]
         self._newest = newest_frames(data)
         self._still = still_frames(data)
+        self._onward = onward_rows(data)
         some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
         self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
 
@@ -98,11 +100,12 @@ class ActionBatches:
         data, p = self._data, self._prefix
         rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
         row = np.array([one[rng.integers(len(one))] for one in rows])
-        last = row + p - 1
-        stage: Stages = data.expert["expert.stage"][last]
-        plan = Plan(*(data.expert[f"expert.{name}"][last] for name in ("via", "goal", "tolerance")))
+        onward = self._onward[row + p - 1]
+        stage: Stages = data.expert["expert.stage"][onward]
+        plan = Plan(*(data.expert[f"expert.{name}"][onward] for name in ("via", "goal", "tolerance")))
         begun, stage = self._begin(row, stage, plan, rng)
         _disturb(begun.given, begun.velocity, rng)
+        stage = np.where((stage == 1) & self._empty_beside(begun, plan), 0, stage)
         state = begun.given[:, 0] + begun.lag  # the arm follows what was committed, wherever that is
         stopped = rng.random(size) < STOPPED
         begun.given[stopped], begun.velocity[stopped] = state[stopped, None], 0.0
@@ -114,7 +117,7 @@ class ActionBatches:
         )
 
     def _begin(self, row: Ints, stage: Stages, plan: Plan, rng: np.random.Generator) -> tuple[Motions, Stages]:
-        """Return the motions at rows (B,) and their stages; most ways to objects as this episode's expert never began.
+        """Return motions and stages at rows (B,); most ways to objects begin as this episode's expert never did.
 
         A hand with something in it lags behind its command, since the object stops it: in these it is empty.
         """
@@ -126,22 +129,24 @@ class ActionBatches:
         velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
         lag = data.q[at] - given[:, 0]
         given[missed], velocity[missed] = closed_on_nothing(plan, rng)[missed, None], 0.0
-        half_closed, near = self._half_closed(plan, rng)
-        given[closing], velocity[closing] = half_closed[closing, None], 0.0
+        given[closing], velocity[closing] = self._half_closed(plan, rng)[closing, None], 0.0
         lag[np.ix_(elsewhere | missed | closing, self._grippers)] = 0.0
-        return Motions(given, velocity, lag + rng.normal(0.0, STATE_RAD, lag.shape)), np.where(closing, near, stage)
+        return Motions(given, velocity, lag + rng.normal(0.0, STATE_RAD, lag.shape)), np.where(closing, 1, stage)
 
-    def _half_closed(self, plan: Plan, rng: np.random.Generator) -> tuple[FloatArray, Stages]:
-        """Return poses (B, n) rad around where hands should close, half closed, and their stages: 1 only near there."""
+    def _half_closed(self, plan: Plan, rng: np.random.Generator) -> FloatArray:
+        """Return poses (B, n) rad around where hands should close, half closed."""
         open_, shut = plan.goal[:, 0].astype(np.float64), plan.goal[:, 1].astype(np.float64)
         aside = CLOSING_RAD * rng.random((len(open_), 1)) * rng.normal(0.0, 1.0, open_.shape)
         aside[:, self._grippers] = 0.0
-        closed = rng.random((len(open_), 1)) * np.clip(
-            1.0 - HOLDS_RAD / np.maximum(np.abs(shut - open_), 1e-9), 0.0, 1.0
-        )
-        return open_ + closed * (shut - open_) + aside, (np.abs(aside).max(axis=-1) < CLOSES_WITHIN_RAD).astype(
-            np.int64
-        )
+        until = np.clip(1.0 - HOLDS_RAD / np.maximum(np.abs(shut - open_), 1e-9), 0.0, 1.0)
+        return open_ + rng.random((len(open_), 1)) * until * (shut - open_) + aside
+
+    def _empty_beside(self, begun: Motions, plan: Plan) -> npt.NDArray[np.bool_]:
+        """Whether hands (B,) have nothing in them and are too far from where plans close them."""
+        off = np.abs(begun.given[:, -1] - plan.goal[:, 1])
+        off[:, self._grippers] = 0.0
+        empty = np.abs(begun.lag[:, self._grippers]).max(axis=-1) < HOLDS_RAD / 3
+        return np.asarray(empty & (off.max(axis=-1) > CLOSES_WITHIN_RAD))
 
     def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:
         """Return the frame that the context of each row is made from: mostly the newest, sometimes an older one."""
@@ -163,6 +168,28 @@ def closed_on_nothing(plan: Plan, rng: np.random.Generator) -> FloatArray:
     grip, lift = plan.goal[:, 1].astype(np.float64), plan.goal[:, 2].astype(np.float64)
     along = rng.random((len(grip), 1)) ** 2  # mostly low
     return grip + along * (lift - grip) + rng.normal(0.0, MISSED_RAD, grip.shape)
+
+
+def onward_rows(data: Demonstrations) -> Ints:
+    """Return for each row, (N,), the row whose plan and stage say how to go on: mostly itself.
+
+    An expert that has let go of one object goes home before it goes for the next one. On the last way of a plan, once
+    it has risen, that next plan counts instead: near home, whether to stay or to go would depend on nothing a policy
+    sees.
+    """
+    stage, via, goal = (data.expert[f"expert.{name}"] for name in ("stage", "via", "goal"))
+    rows = np.arange(len(stage))
+    last = np.abs(np.take_along_axis(goal, stage[:, None, None], axis=1)[:, 0] - goal[:, -1]).max(axis=-1) < 1e-6
+    line = goal[:, -1] - via[:, -1]
+    along = ((data.action - via[:, -1]) * line).sum(axis=-1) / np.maximum((line * line).sum(axis=-1), 1e-9)
+    leaving = last & (stage > 0) & (along > RISEN)
+    same = data.episode[1:] == data.episode[:-1]
+    for row in np.flatnonzero(leaving[:-1] & (stage[1:] == 0) & same):
+        begin = row
+        while begin > 0 and leaving[begin - 1] and data.episode[begin - 1] == data.episode[row]:
+            begin -= 1
+        rows[begin : row + 1] = row + 1
+    return rows
 
 
 def still_frames(data: Demonstrations) -> Ints:

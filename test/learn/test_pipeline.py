@@ -12,7 +12,7 @@ from so_arm_policy.cli import main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
-from so_arm_policy.learn.action_batches import ActionBatches, still_frames
+from so_arm_policy.learn.action_batches import ActionBatches, onward_rows, still_frames
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
@@ -169,7 +169,7 @@ def test_a_half_closed_hand_goes_on_only_near_the_object(data):
     near, beside = (picks & still & half & at for at in (aside < 0.03, (aside > 0.07) & (aside < 0.2)))
     assert min(near.sum(), beside.sum()) >= 8
     assert closes[near].float().mean() > 0.9
-    assert closes[beside].float().mean() < 0.4  # the expert's own, moved aside, go on too
+    assert not closes[beside].any()
 
 
 def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
@@ -192,6 +192,20 @@ def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
     nearest = (batch.positions - approach[:, None]).abs().amax(dim=-1).amin(dim=-1)
     assert nearest[empty].median() < 0.03  # open around the object, to close again
     assert nearest[holds].median() > 0.1
+
+
+def test_on_the_way_home_from_one_object_the_next_one_counts():
+    """Four rows of a plan's last way from -1 over 0 to 1, then another plan; and again, with no other one after it."""
+    expert = {
+        "expert.stage": np.array([1, 2, 2, 2, 0, 2, 2]),
+        "expert.via": np.zeros((7, 4, 1), dtype=np.float32),
+        "expert.goal": np.tile(np.array([[-2.0], [-1.0], [1.0], [1.0]], dtype=np.float32), (7, 1, 1)),
+    }
+    action = np.array([-1.0, -0.5, 0.5, 0.9, 0.9, 0.5, 0.9], dtype=np.float32)[:, None]
+    rows = onward_rows(SimpleNamespace(expert=expert, action=action, episode=np.zeros(7, dtype=int)))
+    assert rows.tolist() == [0, 1, 4, 4, 4, 5, 6]
+    apart = SimpleNamespace(expert=expert, action=action, episode=np.array([0, 0, 0, 0, 1, 1, 1]))
+    assert onward_rows(apart).tolist() == list(range(7))
 
 
 def test_contexts_come_from_any_moment_of_the_episode_with_all_things_in_their_places(data):
