@@ -6,7 +6,9 @@ motion says how to go on from any of these.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +87,7 @@ class ActionBatches:
         self._grippers = [i for i, name in enumerate(names) if name.endswith("gripper")]
         self._newest = newest_frames(data)
         self._still = still_frames(data)
-        self._onward = onward_rows(data)
+        self._onward = onward_rows(data.expert, data.action, data.episode)
         some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
         self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
 
@@ -170,23 +172,23 @@ def closed_on_nothing(plan: Plan, rng: np.random.Generator) -> FloatArray:
     return grip + along * (lift - grip) + rng.normal(0.0, MISSED_RAD, grip.shape)
 
 
-def onward_rows(data: Demonstrations) -> Ints:
+def onward_rows(expert: Mapping[str, npt.NDArray[Any]], action: npt.NDArray[np.float32], episode: Ints) -> Ints:
     """Return for each row, (N,), the row whose plan and stage say how to go on: mostly itself.
 
     An expert that has let go of one object goes home before it goes for the next one. On the last way of a plan, once
     it has risen, that next plan counts instead: near home, whether to stay or to go would depend on nothing a policy
     sees.
     """
-    stage, via, goal = (data.expert[f"expert.{name}"] for name in ("stage", "via", "goal"))
+    stage, via, goal = (expert[f"expert.{name}"] for name in ("stage", "via", "goal"))
     rows = np.arange(len(stage))
     last = np.abs(np.take_along_axis(goal, stage[:, None, None], axis=1)[:, 0] - goal[:, -1]).max(axis=-1) < 1e-6
     line = goal[:, -1] - via[:, -1]
-    along = ((data.action - via[:, -1]) * line).sum(axis=-1) / np.maximum((line * line).sum(axis=-1), 1e-9)
+    along = ((action - via[:, -1]) * line).sum(axis=-1) / np.maximum((line * line).sum(axis=-1), 1e-9)
     leaving = last & (stage > 0) & (along > RISEN)
-    same = data.episode[1:] == data.episode[:-1]
+    same = episode[1:] == episode[:-1]
     for row in np.flatnonzero(leaving[:-1] & (stage[1:] == 0) & same):
         begin = row
-        while begin > 0 and leaving[begin - 1] and data.episode[begin - 1] == data.episode[row]:
+        while begin > 0 and leaving[begin - 1] and episode[begin - 1] == episode[row]:
             begin -= 1
         rows[begin : row + 1] = row + 1
     return rows
