@@ -125,7 +125,9 @@ class ActionBatches:
         """
         data, size = self._data, len(row)
         kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING]), rng.random(size), side="right")
-        elsewhere, missed, closing = (kind == 0) & (stage == 0), (kind == 1) & (stage == 0), (kind == 2) & (stage <= 1)
+        closes = np.abs(plan.goal[:, 1] - plan.goal[:, 0])[:, self._grippers].max(axis=-1) > HOLDS_RAD
+        elsewhere = (kind == 0) & (stage == 0)
+        missed, closing = (kind == 1) & (stage == 0) & closes, (kind == 2) & (stage <= 1) & closes
         at = np.where(elsewhere, rng.choice(self._anywhere, size), row)
         given = np.stack([data.action[at + i] for i in range(self._prefix)], axis=1).astype(np.float64)
         velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
@@ -164,8 +166,7 @@ class ActionBatches:
 def closed_on_nothing(plan: Plan, rng: np.random.Generator) -> FloatArray:
     """Return poses, (B, n) rad, of hands that followed plans (B,) and missed: where they close, up to where they lift.
 
-    The first way of such a plan leads to an object, the second one closes the hand, the third one lifts. A plan of
-    fewer ways repeats the last one: then these are poses around its goal.
+    The first way of such a plan leads to an object, the second one closes the hand, the third one lifts.
     """
     grip, lift = plan.goal[:, 1].astype(np.float64), plan.goal[:, 2].astype(np.float64)
     along = rng.random((len(grip), 1)) ** 2  # mostly low
