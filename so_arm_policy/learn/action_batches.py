@@ -21,6 +21,7 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.grasp import SQUEEZE_RAD
 from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout
 
 MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second
@@ -38,7 +39,6 @@ CLOSING = 0.15  # of the first two ways begin around their end with the hand hal
 CLOSING_RAD = 0.08  # standard deviation of the farthest of these
 CLOSES_WITHIN_RAD = 0.05  # closer than this they go on closing; else they open and come again
 RISEN = 0.1  # of the last way of a plan: from there on, the next plan counts
-HOLDS_RAD = 0.1  # a hand that holds something is stopped this far from its command
 STATE_RAD = 0.005  # standard deviation of what joints are measured wrong
 
 
@@ -97,7 +97,7 @@ class ActionBatches:
         In half of the others the committed motion is not the expert's: moved a little, sometimes far, faster, slower or
         sideways, and the arm with it. That is what a policy meets that follows its own chunks, and the law says how to
         get back from there. Nothing else may tell where the expert was: half of the contexts are of another moment, and
-        half of the ways to an object begin where this episode's expert never was.
+        many ways to an object begin where this episode's expert never was.
         """
         data, p = self._data, self._prefix
         rows = [self._rows[i] for i in rng.integers(len(self._rows), size=size)]
@@ -121,11 +121,12 @@ class ActionBatches:
     def _begin(self, row: Ints, stage: Stages, plan: Plan, rng: np.random.Generator) -> tuple[Motions, Stages]:
         """Return motions and stages at rows (B,); most ways to objects begin as this episode's expert never did.
 
-        A hand with something in it lags behind its command, since the object stops it: in these it is empty.
+        A hand with something in it lags behind its command by SQUEEZE_RAD or a little less, since the object stops it:
+        in these it is empty.
         """
         data, size = self._data, len(row)
         kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING]), rng.random(size), side="right")
-        closes = np.abs(plan.goal[:, 1] - plan.goal[:, 0])[:, self._grippers].max(axis=-1) > HOLDS_RAD
+        closes = np.abs(plan.goal[:, 1] - plan.goal[:, 0])[:, self._grippers].max(axis=-1) > SQUEEZE_RAD
         elsewhere = (kind == 0) & (stage == 0)
         missed, closing = (kind == 1) & (stage == 0) & closes, (kind == 2) & (stage <= 1) & closes
         at = np.where(elsewhere, rng.choice(self._anywhere, size), row)
@@ -142,14 +143,14 @@ class ActionBatches:
         open_, shut = plan.goal[:, 0].astype(np.float64), plan.goal[:, 1].astype(np.float64)
         aside = CLOSING_RAD * rng.random((len(open_), 1)) * rng.normal(0.0, 1.0, open_.shape)
         aside[:, self._grippers] = 0.0
-        until = np.clip(1.0 - HOLDS_RAD / np.maximum(np.abs(shut - open_), 1e-9), 0.0, 1.0)
+        until = np.clip(1.0 - SQUEEZE_RAD / np.maximum(np.abs(shut - open_), 1e-9), 0.0, 1.0)
         return open_ + rng.random((len(open_), 1)) * until * (shut - open_) + aside
 
     def _empty_beside(self, begun: Motions, plan: Plan) -> npt.NDArray[np.bool_]:
         """Whether hands (B,) have nothing in them and are too far from where plans close them."""
         off = np.abs(begun.given[:, -1] - plan.goal[:, 1])
         off[:, self._grippers] = 0.0
-        empty = np.abs(begun.lag[:, self._grippers]).max(axis=-1) < HOLDS_RAD / 3
+        empty = np.abs(begun.lag[:, self._grippers]).max(axis=-1) < SQUEEZE_RAD / 3
         return np.asarray(empty & (off.max(axis=-1) > CLOSES_WITHIN_RAD))
 
     def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:

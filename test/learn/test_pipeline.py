@@ -139,12 +139,23 @@ def test_the_arm_is_where_its_committed_motion_is_however_far_that_is_from_the_e
     assert strayed.max() > 0.1
 
 
+def drawn(data, horizon, size):
+    """Draw a batch whose contexts name their episodes; return it, and these, (size,)."""
+    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
+    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=horizon, prefix=2)
+    batch = batches.draw(np.random.default_rng(0), size)
+    return batch, batch.context.flatten().long().numpy()
+
+
+def first_goals(data, episodes):
+    """Return where the first two ways of episodes (B,) lead, (B, n) each: around the object, and closed."""
+    goals = data.expert["expert.goal"][data.starts]
+    return (torch.from_numpy(goals[episodes, i]).float() for i in range(2))
+
+
 def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
     """Or the pose of the arm would tell where the object is."""
-    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)  # a context that names its episode
-    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=60, prefix=2)
-    batch = batches.draw(np.random.default_rng(0), 512)
-    asked = batch.context.flatten().long().numpy()
+    batch, asked = drawn(data, horizon=60, size=512)
     apart = torch.cdist(batch.positions[:, 0], torch.from_numpy(data.action), p=float("inf"))
     undisturbed = (apart.min(dim=1).values < 1e-6).numpy()
     elsewhere = undisturbed & (data.episode[apart.argmin(dim=1).numpy()] != asked)
@@ -156,11 +167,8 @@ def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
 
 
 def test_a_half_closed_hand_goes_on_only_near_the_object(data):
-    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
-    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=16, prefix=2)
-    batch = batches.draw(np.random.default_rng(0), 4096)
-    asked = batch.context.flatten().long().numpy()
-    approach, grip = (torch.from_numpy(data.expert["expert.goal"][data.starts, i]).float()[asked] for i in range(2))
+    batch, asked = drawn(data, horizon=16, size=4096)
+    approach, grip = first_goals(data, asked)
     begun, gripper, picks = batch.positions[:, 0], 5, torch.from_numpy(data.task_of[asked] == 1)
     still = (batch.positions[:, 1] - begun).abs().amax(dim=-1) < 1e-6
     half = ((begun - grip)[:, gripper] > 0.12) & ((approach - begun)[:, gripper] > 0.05)
@@ -174,11 +182,8 @@ def test_a_half_closed_hand_goes_on_only_near_the_object(data):
 
 def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
     """The object stops the fingers of one that holds it: they stay behind their command."""
-    told = torch.from_numpy(data.episode[data.frames]).float().reshape(-1, 1, 1)
-    batches = ActionBatches(data, np.ones(data.episodes, dtype=bool), told, horizon=90, prefix=2)
-    batch = batches.draw(np.random.default_rng(0), 4096)
-    asked = batch.context.flatten().long().numpy()
-    approach, grip = (torch.from_numpy(data.expert["expert.goal"][data.starts, i]).float()[asked] for i in range(2))
+    batch, asked = drawn(data, horizon=90, size=4096)
+    approach, grip = first_goals(data, asked)
     begun, gripper = batch.positions[:, 0], 5
     lowered = ((begun - grip).abs().amax(dim=-1) < 0.15) & ((begun - grip)[:, gripper].abs() < 0.03)
     behind = (batch.state - begun)[:, gripper]
