@@ -38,7 +38,7 @@ AFTER_ROWS = 15  # that an episode goes on after success, so that staying is sho
 PUSHED = 0.1  # of the rows
 PUSH_RAD_S = 0.4
 # Demonstrations of each task that a policy of all tasks is trained on.
-EPISODES = {"reach": 800, "track": 500, "pick_place": 2000, "sort": 600, "handover": 2000}
+EPISODES = {"reach": 2000, "track": 500, "pick_place": 2000, "sort": 600, "handover": 2000}
 CONFIG_FILE = "collect.json"
 MOST_JOBS, MOST_SEED = 256, 2**31
 ANOTHER_SEED = 10_000_000  # further on, where the first scene is out of the arm's reach

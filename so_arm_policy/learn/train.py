@@ -43,7 +43,7 @@ class TrainConfig:
     """One training. scene: loop of System 2; action: loop of System 1; batch sizes in pictures and in states."""
 
     seed: int = 0
-    scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, rate=1e-3))
+    scene: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, rate=1e-3))
     action: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, rate=1.5e-3))
     scene_batch: int = 32
     action_batch: int = 128
