@@ -38,6 +38,8 @@ MISSED_RAD = 0.05  # standard deviation of where it closed
 CLOSING = 0.15  # of the first two ways begin around their end with the hand half closed
 CLOSING_RAD = 0.08  # standard deviation of the farthest of these
 CLOSES_WITHIN_RAD = 0.05  # closer than this they go on closing; else they open and come again
+LATE = 0.2  # of all ways begin where the arm was up to so many rows before, while things moved on
+MOST_LATE_ROWS = 30
 RISEN = 0.1  # of the last way of a plan: from there on, the next plan counts
 STATE_RAD = 0.005  # standard deviation of what joints are measured wrong
 
@@ -125,11 +127,13 @@ class ActionBatches:
         in these it is empty.
         """
         data, size = self._data, len(row)
-        kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING]), rng.random(size), side="right")
+        kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING, LATE]), rng.random(size), side="right")
         closes = np.abs(plan.goal[:, 1] - plan.goal[:, 0])[:, self._grippers].max(axis=-1) > SQUEEZE_RAD
         elsewhere = (kind == 0) & (stage == 0)
         missed, closing = (kind == 1) & (stage == 0) & closes, (kind == 2) & (stage <= 1) & closes
-        at = np.where(elsewhere, rng.choice(self._anywhere, size), row)
+        at = np.where(
+            elsewhere, rng.choice(self._anywhere, size), np.where(kind == 3, rows_before(data, row, rng), row)
+        )
         given = np.stack([data.action[at + i] for i in range(self._prefix)], axis=1).astype(np.float64)
         velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
         lag = data.q[at] - given[:, 0]
@@ -162,6 +166,13 @@ class ActionBatches:
         first, count = self._still[newest].T
         alike = first + np.floor(rng.random(len(row)) * count).astype(np.int64)
         return np.where(rng.random(len(row)) < ALIKE, alike, aged)
+
+
+def rows_before(data: Demonstrations, row: Ints, rng: np.random.Generator) -> Ints:
+    """Return rows before rows (B,) on the same way to an object; where there is none, the rows themselves."""
+    stage = data.expert["expert.stage"]
+    before = np.maximum(row - rng.integers(1, MOST_LATE_ROWS + 1, len(row)), data.starts[data.episode[row]])
+    return np.where((stage[before] == 0) & (stage[row] == 0), before, row)
 
 
 def closed_on_nothing(plan: Plan, rng: np.random.Generator) -> FloatArray:

@@ -32,7 +32,7 @@ UNREADABLE = OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, p
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    """steps: batches; rate: peak learning rate after warmup steps; average: decay of the averaged weights.
+    """steps: batches, 0 to keep the weights; rate: peak learning rate after warmup steps; average: their mean's decay.
 
     watch_every: steps between looks from outside (closed-loop evaluation), 0 for none.
     """
@@ -48,8 +48,8 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         """Refuse schedules that do nothing."""
-        if not (self.steps > 0 and self.rate > 0.0 and 0.0 < self.average < 1.0 and self.checkpoint_every > 0):
-            raise ConfigError(f"training: got {self}, expected positive steps and rate and 0 < average < 1")
+        if not (self.steps >= 0 and self.rate > 0.0 and 0.0 < self.average < 1.0 and self.checkpoint_every > 0):
+            raise ConfigError(f"training: got {self}, expected steps of 0 or more, a positive rate and 0 < average < 1")
         if not (0.0 <= self.weight_decay < 1.0 and self.warmup >= 0 and self.watch_every >= 0 and self.seed >= 0):
             raise ConfigError(f"training: got {self}, expected 0 <= weight_decay < 1; warmup, watch_every, seed >= 0")
 
@@ -124,6 +124,8 @@ def fit(
             _save(checkpoint, effort, identity, accelerator.unwrap_model(module), averaged, optimisers)
         if watch and config.watch_every and (last or effort.steps % config.watch_every == 0):
             _write(writer, watch(effort.steps, averaged.module), effort.steps)
+    if config.steps == 0 and main:
+        _save(checkpoint, effort, identity, accelerator.unwrap_model(module), averaged, optimisers)
     bar.close()
     if writer:
         writer.close()

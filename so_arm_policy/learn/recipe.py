@@ -81,7 +81,9 @@ class Training:
     summary: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse evaluations of nothing."""
+        """Refuse evaluations of nothing and a System 2 that nothing was learnt by."""
+        if self.config.scene.steps == 0 and self.scene_from is None:
+            raise ConfigError("training: got 0 batches for System 2, expected some, or a run that it comes from")
         if not (1 <= self.jobs <= 256 and self.watch_episodes > 0):
             got = f"{self.jobs} jobs, {self.watch_episodes} episodes to watch"
             raise ConfigError(f"training: got {got}, expected 1..256 jobs and at least one episode")
@@ -135,9 +137,10 @@ class Training:
     def _note(self, name: str, figures: dict[str, float], effort: Effort, batch: int) -> None:
         """Add the figures of one system to the summary."""
         self.summary[name] = figures
-        self.summary[f"{name}_minutes"] = round(effort.seconds / 60, 1)
-        self.summary[f"{name}_samples_per_s"] = round(effort.steps * batch / effort.seconds, 1)
-        self.summary[f"{name}_waiting_for_data"] = round(effort.waited / effort.seconds, 4)
+        if effort.steps > 0:
+            self.summary[f"{name}_minutes"] = round(effort.seconds / 60, 1)
+            self.summary[f"{name}_samples_per_s"] = round(effort.steps * batch / effort.seconds, 1)
+            self.summary[f"{name}_waiting_for_data"] = round(effort.waited / effort.seconds, 4)
         log.info("%s: %s", name, self.summary)
 
     def _keep_note(self, config: TrainConfig) -> None:

@@ -57,6 +57,8 @@ class TrainConfig:
                 f"training: got an expert for {self.expert.context_tokens} context tokens of "
                 f"{self.expert.context_width}, expected {self.encoder.context_tokens} of {self.encoder.width}"
             )
+        if self.action.steps == 0:
+            raise ConfigError("training: got 0 batches for System 1, expected some")
         if not (self.scene_batch > 0 and self.action_batch > 0 and self.seed >= 0):
             batches = f"scene_batch {self.scene_batch}, action_batch {self.action_batch}, seed {self.seed}"
             raise ConfigError(f"training: got {batches}, expected positive batches and a seed of 0 or more")

@@ -27,7 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
     parser.add_argument("--episodes", type=int, help="demonstrations of each task (default: as many as each needs)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of their datasets, one for each task")
-    parser.add_argument("--scene-steps", type=int, default=default.scene.steps, help="batches for System 2")
+    parser.add_argument(
+        "--scene-steps",
+        type=int,
+        default=default.scene.steps,
+        help="batches for System 2; 0 to keep that of --scene-from",
+    )
     parser.add_argument("--scene-from", type=Path, metavar="FILE", help="scene.pt of a run that System 2 begins from")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
     parser.add_argument(

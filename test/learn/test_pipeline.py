@@ -12,7 +12,7 @@ from so_arm_policy.cli import main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.act import ActConfig
-from so_arm_policy.learn.action_batches import ActionBatches, onward_rows, still_frames
+from so_arm_policy.learn.action_batches import MOST_LATE_ROWS, ActionBatches, onward_rows, rows_before, still_frames
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
@@ -166,6 +166,18 @@ def test_ways_to_an_object_begin_where_the_arm_was_in_other_episodes_too(data):
     assert np.quantile(arrived[elsewhere & reach], 0.6) < 0.15
 
 
+def test_a_late_arm_is_where_the_expert_was_before_on_the_same_way(data):
+    row = np.flatnonzero(np.ones(len(data.q)))
+    before = rows_before(data, row, np.random.default_rng(0))
+    stage = data.expert["expert.stage"]
+    assert (data.episode[before] == data.episode).all()
+    assert (row - before).min() == 0
+    assert 20 <= (row - before).max() <= MOST_LATE_ROWS
+    assert (before == row)[stage > 0].all()
+    assert (stage[before] == stage).all()
+    assert (before < row)[stage == 0].mean() > 0.8
+
+
 def test_a_half_closed_hand_goes_on_only_near_the_object(data):
     batch, asked = drawn(data, horizon=16, size=4096)
     approach, grip = first_goals(data, asked)
@@ -177,7 +189,7 @@ def test_a_half_closed_hand_goes_on_only_near_the_object(data):
     near, beside = (picks & still & half & at for at in (aside < 0.03, (aside > 0.07) & (aside < 0.2)))
     assert min(near.sum(), beside.sum()) >= 8
     assert closes[near].float().mean() > 0.9
-    assert closes[beside].float().mean() < 0.1  # but some that hold it
+    assert closes[beside].float().mean() < 0.25  # but some that hold it
 
 
 def test_a_hand_that_closed_on_nothing_opens_and_goes_back(data):
@@ -302,6 +314,22 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="got none of 2 rows to train on"):
         ActionBatches(data, np.zeros(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
+
+
+def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
+    first = training(run, "act").bundle(data, tmp_path / "a")
+    new = training(tmp_path / "run", "act")
+    kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
+    with pytest.raises(ConfigError, match="got 0 batches for System 2"):
+        dataclasses.replace(new, config=kept)
+    with pytest.raises(ConfigError, match="got 0 batches for System 1"):
+        dataclasses.replace(kept, action=dataclasses.replace(kept.action, steps=0))
+    again = dataclasses.replace(new, config=kept, scene_from=run / "scene.pt")
+    second = again.bundle(data, tmp_path / "b")
+    assert second.training["scene"] == first.training["scene"]
+    assert "scene_minutes" not in second.training
+    assert second.id == first.id  # same weights, same files
+    assert export_run(tmp_path / "run", out=tmp_path / "c").id == first.id
 
 
 def test_what_is_not_trained_is_not_exported(run, data, tmp_path):

@@ -67,14 +67,17 @@ class Reach(ObjectTask):
         return float(np.linalg.norm(simulator.object_position(target) - seen[target])) > MOVED_M
 
 
-def way_to_touch(ik: ArmIk, thing: SceneObject, place: tuple[float, float] | None = None) -> Plan:
-    """Return the way to above `thing` and down to just over its top, at `place` (m) instead of its own where given.
+def way_to_touch(
+    ik: ArmIk, thing: SceneObject, place: tuple[float, float] | None = None, hover_m: float = HOVER_M
+) -> Plan:
+    """Return the way to `hover_m` above `thing` and down to just over its top.
 
+    place: (x, y) in m, instead of the thing's own.
     Raises InputError when it is out of reach.
     """
     x, y = place or (thing.x, thing.y)
     top = height(thing.kind)
-    hover = ik.solve(np.array([x, y, top + HOVER_M]), ik.home, tolerance_m=4e-3)
+    hover = ik.solve(np.array([x, y, top + hover_m]), ik.home, tolerance_m=4e-3)
     return Plan.one(hover, ik.solve(np.array([x, y, top + TOUCH_M]), hover))
 
 

@@ -27,6 +27,7 @@ TIGHTEST_M = 0.015
 SHORTEST_M = 0.15
 HARMONICS = 3
 MOVED_M = 0.0025
+LOW_M = 0.025  # above the top of the object
 MOST = (0.05, 0.35)  # amplitude in m and rad
 
 
@@ -62,10 +63,10 @@ class Track(ObjectTask):
         return Focus(source=position, place=position, progress=0)
 
     def plan(self, iks: Sequence[ArmIk], simulator: Simulator, goal: Goal) -> Plan:
-        """Go above where the object is now, then down to it."""
+        """Go to just above where the object is now, then down to it: a hand that lags does not rise far from it."""
         target = goal.steps[0].object
         x, y, _ = simulator.object_position(target)
-        return way_to_touch(iks[0], simulator.scene.objects[target], (x, y))
+        return way_to_touch(iks[0], simulator.scene.objects[target], (x, y), LOW_M)
 
     def astray(self, simulator: Simulator, goal: Goal, plan: Plan, stage: int, q: FloatArray, seen: FloatArray) -> bool:  # noqa: ARG002
         """Whether the object has moved on."""
