@@ -1,6 +1,6 @@
 """How fast System 1 is: paced at 120 Hz on one core, and against other ways to do the same.
 
-    python bench/system1.py --bundle so101_flow
+    python bench/system1.py --bundle reach_flow
 
 Part 1 runs the bundle's System 1 as its node does, on one core: a 120 Hz loop on the absolute grid that samples the
 chunk, and a worker thread that infers. An inference that is not done when the next is due is late: counted, never
@@ -124,7 +124,7 @@ def print_paced(figures: dict[str, Any], every: int) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", default="so101_flow", help="path of a bundle, or the name of a shipped one")
+    parser.add_argument("--bundle", default="reach_flow", help="path of a bundle, or the name of a shipped one")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the paced part's System 1")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the paced part (default %(default)s)")
     parser.add_argument("--turns", type=int, default=6, help="turns between System 1 and the bare loop")

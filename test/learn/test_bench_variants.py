@@ -26,4 +26,4 @@ def test_projecting_in_advance_once_or_in_each_step_gives_the_same_chunk():
 
 
 def test_a_shipped_bundle_has_the_sizes_the_bench_makes():
-    flow_like(read_manifest(find_shipped("bundles", "so101_flow")))
+    flow_like(read_manifest(find_shipped("bundles", "reach_flow")))
