@@ -129,11 +129,11 @@ class ActionBatches:
         data, size = self._data, len(row)
         kind = np.searchsorted(np.cumsum([ELSEWHERE, MISSED, CLOSING, LATE]), rng.random(size), side="right")
         closes = np.abs(plan.goal[:, 1] - plan.goal[:, 0])[:, self._grippers].max(axis=-1) > SQUEEZE_RAD
-        elsewhere = (kind == 0) & (stage == 0)
-        missed, closing = (kind == 1) & (stage == 0) & closes, (kind == 2) & (stage <= 1) & closes
-        at = np.where(
-            elsewhere, rng.choice(self._anywhere, size), np.where(kind == 3, rows_before(data, row, rng), row)
-        )
+        elsewhere, missed, closing, late = (kind == i for i in range(4))
+        elsewhere &= stage == 0
+        missed &= (stage == 0) & closes
+        closing &= (stage <= 1) & closes
+        at = np.select([elsewhere, late], [rng.choice(self._anywhere, size), rows_before(data, row, rng)], row)
         given = np.stack([data.action[at + i] for i in range(self._prefix)], axis=1).astype(np.float64)
         velocity = data.expert["expert.velocity"][at + self._prefix - 1].astype(np.float64)
         lag = data.q[at] - given[:, 0]
