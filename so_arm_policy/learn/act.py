@@ -17,12 +17,16 @@ from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ActConfig(ExpertConfig):
-    """style: numbers of z; style_weight: of the divergence of z from a normal distribution, in the loss."""
+    """style: numbers of z; style_weight: of the divergence of z from a normal distribution, in the loss.
+
+    A nat of z costs style_weight. At 0.01 z told the decoder what context and state tell too, and the style 0 that runs
+    was one the decoder knew little of: chunks were 17.8 mrad off in the mean, and 6.6 in the posterior's style.
+    """
 
     layers: int = 4
     style: int = 16
     style_layers: int = 2
-    style_weight: float = 0.01
+    style_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse a style that is none."""
