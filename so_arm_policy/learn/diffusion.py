@@ -43,6 +43,7 @@ class DiffusionExpert(ActionExpert):
     """Denoises a chunk of joint positions in DDIM steps."""
 
     family = "diffusion"
+    noise_std = 0.25  # less than in training: the noise of a motion stays, and what is made of it wrongly adds up
     config: DiffusionConfig
 
     def __init__(self, config: DiffusionConfig) -> None:
