@@ -100,6 +100,15 @@ def test_resume_with_other_sizes_or_data_is_refused(tmp_path):
         fit(Copy(), numbers, LoopConfig(steps=4), tmp_path, "a", about=("sizes", "data 2"))
 
 
+def test_no_steps_leave_the_weights_and_a_checkpoint(tmp_path):
+    module = Copy()
+    before = {name: weight.clone() for name, weight in module.state_dict().items()}
+    got = fit(module, numbers, LoopConfig(steps=0), tmp_path, "a")
+    assert got.effort.steps == 0
+    assert all(torch.equal(weight, before[name]) for name, weight in got.module.state_dict().items())
+    assert (tmp_path / "a.pt").exists()
+
+
 def test_muon_steps_the_matrices_it_is_given_and_learns(tmp_path):
     adam, muon = Copy(), Copy()
     config = LoopConfig(steps=40, warmup=2, rate=0.05)
@@ -142,7 +151,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
 @pytest.mark.parametrize(
     "values",
     [
-        {"steps": 0},
+        {"steps": -1},
         {"steps": 5, "rate": 0.0},
         {"steps": 5, "average": 1.0},
         {"steps": 5, "weight_decay": float("nan")},
