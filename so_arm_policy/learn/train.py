@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.learn.action_batches import ActionBatch, ActionBatches
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.demonstrations import Demonstrations
@@ -112,11 +112,17 @@ class ActionObjective(nn.Module):
 def train_scene(
     config: TrainConfig, batches: SceneBatches, run: Path, begin: Path | None = None
 ) -> tuple[SceneEncoder, Effort]:
-    """Train System 2; `run`/scene.pt lets a killed run go on. begin: checkpoint of another run, to begin from."""
+    """Train System 2; `run`/scene.pt lets a killed run go on. begin: checkpoint of another run, to begin from.
+
+    Raises InputError when no batches are to be trained on and `begin` lacks weights of this size.
+    """
     torch.manual_seed(config.seed)
     objective = SceneObjective(SceneEncoder(config.encoder))
     if begin is not None and not (run / "scene.pt").exists():
-        log.info("System 2 begins from %s, without %s", begin, adopt(objective, begin))
+        missing = adopt(objective, begin)
+        if missing and config.scene.steps == 0:
+            raise InputError(f"{begin}: got no {missing}, expected the whole of a System 2 that is not trained on")
+        log.info("System 2 begins from %s, without %s", begin, missing)
 
     def draw(step: int, process: int) -> SceneBatch:
         return batches.draw(np.random.default_rng([config.seed, 1, step, process]), config.scene_batch)

@@ -1,0 +1,50 @@
+"""Demonstrations of two tasks, and a training of two steps on them: small, but every part is the real one."""
+
+from so_arm_policy.learn.act import ActConfig
+from so_arm_policy.learn.autoregressive import AutoregressiveConfig
+from so_arm_policy.learn.collect import CollectConfig, training_task
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.demonstrations import Demonstrations, open_source
+from so_arm_policy.learn.diffusion import DiffusionConfig
+from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.loop import LoopConfig
+from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
+from so_arm_policy.learn.train import TrainConfig
+from so_arm_policy.robot.description import load_robot
+
+COLLECT = [CollectConfig(task=name, episodes=5, shard=5, picture_every=12) for name in ("reach", "pick_place")]
+
+
+EXPERTS = {
+    "act": ActConfig(context_width=32, width=32, heads=2, layers=1),
+    "flow": FlowConfig(context_width=32, width=32, heads=2, layers=1),
+    "diffusion": DiffusionConfig(context_width=32, width=32, heads=2, layers=1),
+    "autoregressive": AutoregressiveConfig(context_width=32, width=32, heads=2, layers=1),
+}
+
+
+def opened(folder):
+    robot = load_robot("so101")
+    sources = [(training_task(c.task), read_dataset(folder / c.task, robot)) for c in COLLECT]
+    return Demonstrations([open_source(task, dataset, (96, 128)) for task, dataset in sources])
+
+
+def training(run, family, **action):
+    return Training(
+        name="two",
+        tasks=tuple(training_task(config.task) for config in COLLECT),
+        robot=load_robot("so101"),
+        config=TrainConfig(
+            scene=LoopConfig(steps=2, warmup=1),
+            action=LoopConfig(**{"steps": 2, "warmup": 1, **action}),
+            scene_batch=2,
+            action_batch=8,
+            encoder=SceneEncoderConfig(width=32, vision_layers=1, fusion_layers=1),
+            expert=EXPERTS[family],
+        ),
+        run=run,
+        origin={"note": "two steps"},
+        jobs=1,
+        watch_episodes=1,
+    )
