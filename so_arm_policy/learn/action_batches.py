@@ -18,8 +18,8 @@ from torch import Tensor
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.learn.episode_rows import ROW_TICKS
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.grasp import SQUEEZE_RAD
 from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout
@@ -77,7 +77,8 @@ class ActionBatches:
     ) -> None:
         """episodes: (E,) which to draw from; context: (F, N, d), System 2's tokens for every frame."""
         self._data, self._context, self._horizon, self._prefix = data, context, horizon, prefix
-        usable = (np.arange(len(data.q)) <= data.ends[data.episode] - prefix) & episodes[data.episode]
+        whole = np.arange(len(data.q)) <= data.ends[data.episode] - prefix
+        usable = whole & (episodes & data.demonstrated)[data.episode]
         self._anywhere: Ints = np.flatnonzero(usable)
         task = data.task_of[data.episode[self._anywhere]]
         # Every task as often as the others, however long its episodes are.

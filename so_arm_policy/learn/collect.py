@@ -1,4 +1,4 @@
-"""Demonstrations of the scripted expert, collected in parallel over seeds into a LeRobot dataset."""
+"""Demonstrations of the scripted expert, or scenes of a policy at work, collected in parallel as a LeRobot dataset."""
 
 import dataclasses
 import json
@@ -17,10 +17,12 @@ from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
-from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
-from so_arm_policy.learn.labels import Labels, SceneLabels, expert_labels
+from so_arm_policy.learn.episode_rows import FPS, ROW_TICKS, EpisodeRows
+from so_arm_policy.learn.labels import SceneLabels, expert_labels
+from so_arm_policy.learn.policy_at_work import PolicyAtWork
+from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.expert import Expert, arm_iks
@@ -32,8 +34,6 @@ from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import TASKS, make_task
 from so_arm_policy.sim.tasks.task import Episode, Task
 
-ROW_TICKS = 4  # one row of a demonstration every 4 ticks: 30 Hz
-FPS = CONTROL_HZ // ROW_TICKS
 AFTER_ROWS = 15  # that an episode goes on after success, so that staying is shown too
 PUSHED = 0.1  # of the rows
 PUSH_RAD_S = 0.4
@@ -48,6 +48,7 @@ ANOTHER_SEED = 10_000_000  # further on, where the first scene is out of the arm
 class CollectConfig:
     """What to collect: `episodes` of a task, `shard` of them in a file, a picture of each camera every few rows.
 
+    policy: folder of a bundle that acts instead of the expert, for scenes that only System 2 learns from.
     first_seed: by default one of the task's own, so that no two tasks show the same scenes. Pictures are stored at the
     size that the policy sees.
     """
@@ -59,6 +60,7 @@ class CollectConfig:
     picture_every: int = 6
     image_height: int = 96
     image_width: int = 128
+    policy: str = ""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no shard."""
@@ -79,7 +81,8 @@ class CollectConfig:
     @property
     def first(self) -> int:
         """Seed of the first episode: far from those that policies are judged by."""
-        return 100_000 * (1 + list(TASKS).index(self.task)) if self.first_seed is None else self.first_seed
+        own = 100_000 * (1 + list(TASKS).index(self.task)) + (50_000 if self.policy else 0)
+        return own if self.first_seed is None else self.first_seed
 
 
 def collect(config: CollectConfig, folder: Path, jobs: int = 2) -> None:
@@ -107,16 +110,30 @@ def training_task(name: str) -> Task:
 
 def _keep_config(config: CollectConfig, folder: Path) -> None:
     """Write what the shards in `folder` are into it; refuse to add others to them. The number may grow."""
-    path, said = folder / CONFIG_FILE, to_mapping(dataclasses.replace(config, episodes=config.shard))
+    policy = read_manifest(Path(config.policy)).id if config.policy else ""
+    path, said = folder / CONFIG_FILE, to_mapping(dataclasses.replace(config, episodes=config.shard, policy=policy))
     try:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(said) + "\n", encoding="utf-8")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = to_mapping(CollectConfig()) | json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: got {error}, expected what was collected there") from error
     if found != said:
         raise ConfigError(f"{folder}: got demonstrations of {found}, expected {said}; choose another folder")
+
+
+def watched(folder: Path) -> tuple[str, str]:
+    """Return the task of the dataset in `folder`, and the id of the bundle that acted in it. Raises InputError."""
+    path = folder / CONFIG_FILE
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        task, policy = str(said["task"]), str(said.get("policy", ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: got {error!r}, expected a dataset of `so-arm collect --policy`") from error
+    if not policy:
+        raise InputError(f"{path}: got demonstrations, expected a dataset of `so-arm collect --policy`")
+    return task, policy
 
 
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:
@@ -124,15 +141,24 @@ def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:
 
 
 def episodes(config: CollectConfig, index: int) -> Iterator[EpisodeRecord]:
-    """Demonstrate the episodes of shard number `index`."""
+    """Demonstrate the episodes of shard number `index`, or let the policy do them."""
     first = config.first + index * config.shard
     for seed in range(first, first + config.shard):
-        yield _stage(config.task).demonstrate(config, seed)
+        if config.policy:
+            size = config.image_height, config.image_width
+            yield _at_work(config.task, config.policy).record(seed, config.picture_every, size)
+        else:
+            yield _stage(config.task).demonstrate(config, seed)
 
 
 @cache
 def _stage(task: str) -> "_Stage":
     return _Stage(training_task(task))
+
+
+@cache
+def _at_work(task: str, bundle: str) -> PolicyAtWork:
+    return PolicyAtWork(training_task(task), bundle)
 
 
 class _Stage:
@@ -149,7 +175,7 @@ class _Stage:
         """Let the expert do the episode of `seed`, from a random start, pushed off its way now and then."""
         rng = np.random.default_rng([seed, 303])
         episode = self._begin(seed, rng)
-        tracker, rows, done, after = self._task.tracker(episode.goal), _Rows(), False, 0
+        tracker, rows, done, after = self._task.tracker(episode.goal), EpisodeRows(), False, 0
         for row in range(round(self._task.time_limit_s * FPS)):
             self._record(rows, config, row % config.picture_every == 0)
             push = self._push(rng)
@@ -182,14 +208,10 @@ class _Stage:
             rng.random() < PUSHED
         )
 
-    def _record(self, rows: "_Rows", config: CollectConfig, picture: bool) -> None:
+    def _record(self, rows: EpisodeRows, config: CollectConfig, picture: bool) -> None:
         if picture:
-            rows.pictures.append(self._pictures(config))
-            rows.picture_rows.append(len(rows.q))
-            rows.scene = self._labels.of(self._simulator)
-        rows.q.append(self._simulator.q)
-        rows.action.append(self._expert.q.copy())
-        rows.labels.append({**rows.scene, **expert_labels(self._expert)})
+            rows.see(self._pictures(config), self._labels.of(self._simulator))
+        rows.add(self._simulator.q, self._expert.q.copy(), expert_labels(self._expert))
 
     def _pictures(self, config: CollectConfig) -> npt.NDArray[np.uint8]:
         """Return what every camera sees, (cameras, height, width, 3)."""
@@ -216,26 +238,3 @@ class _Stage:
                 continue
             found[ik.gripper - 1] += rng.normal(0.0, 0.5)
             return found
-
-
-class _Rows:
-    """Rows of an episode in the making."""
-
-    def __init__(self) -> None:
-        self.q: list[FloatArray] = []
-        self.action: list[FloatArray] = []
-        self.labels: list[Labels] = []
-        self.pictures: list[npt.NDArray[np.uint8]] = []
-        self.picture_rows: list[int] = []
-        self.scene: Labels = {}
-
-    def record(self, instruction: str, cameras: tuple[str, ...]) -> EpisodeRecord:
-        pictures = np.stack(self.pictures)
-        return EpisodeRecord(
-            task=instruction,
-            q=np.stack(self.q),
-            action=np.stack(self.action),
-            pictures={camera: pictures[:, i] for i, camera in enumerate(cameras)},
-            picture_rows=np.array(self.picture_rows),
-            extras={name: np.stack([labels[name] for labels in self.labels]) for name in self.labels[0]},
-        )

@@ -1,5 +1,7 @@
 """Collected demonstrations in memory: datasets of one or more tasks of one robot, side by side.
 
+Beside them may lie datasets of scenes alone, of a policy at work: nothing in them says what an expert would do.
+
 N rows, E episodes, F pictured rows ("frames"), K objects, W stages, n joints. Pictures stay on disk as one array.
 """
 
@@ -36,7 +38,10 @@ class Source:
 
 
 class Demonstrations:
-    """All rows of all sources. episode: (N,) number of each row's; frames: (F,) rows with pictures, ascending."""
+    """All rows of all sources. episode: (N,) number of each row's; frames: (F,) rows with pictures, ascending.
+
+    demonstrated: (E,) whether an expert did it; rows of other episodes have zeros for the columns EXPERT.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         """Join `sources`. Raises InputError when a column is missing."""
@@ -57,7 +62,11 @@ class Demonstrations:
         offsets = np.cumsum([0, *[len(d.q) for d in datasets]])
         self.frames: Ints = np.concatenate([s.frames + o for s, o in zip(sources, offsets, strict=False)])
         self._frame_ends = np.cumsum([len(source.frames) for source in sources])
-        self.expert = {name: np.concatenate([d.column(name) for d in datasets]) for name in EXPERT}
+        taught = [_demonstrates(dataset) for dataset in datasets]
+        if not any(taught):
+            raise InputError("demonstrations: got scenes of policies alone, expected demonstrations beside them")
+        self.demonstrated = np.repeat(taught, [len(d) for d in datasets])
+        self.expert = {name: _expert_column(name, datasets) for name in EXPERT}
         self.scene = {name: np.concatenate([s.dataset.column(name)[s.frames] for s in sources]) for name in SCENE}
 
     @cached_property
@@ -87,12 +96,26 @@ class Demonstrations:
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
+def _demonstrates(dataset: Dataset) -> bool:
+    return EXPERT[0] in dataset.extras
+
+
+def _expert_column(name: str, datasets: Sequence[Dataset]) -> npt.NDArray[np.generic]:
+    """Return column `name` of all rows of all `datasets`, zeros where no expert acted."""
+    found = [dataset.column(name) if _demonstrates(dataset) else None for dataset in datasets]
+    like = next(column for column in found if column is not None)
+    blank = (np.zeros((len(d.q), *like.shape[1:]), like.dtype) for d in datasets)
+    return np.concatenate([zeros if column is None else column for column, zeros in zip(found, blank, strict=True)])
+
+
 def open_source(task: Task, dataset: Dataset, size: tuple[int, int]) -> Source:
     """Open `dataset`, whose pictures are decoded once and kept beside it in `size` (height, width).
 
-    Raises InputError when it has not the columns of `so-arm collect`, or pictures cannot be decoded or kept.
+    The columns EXPERT may lack all together: then it shows scenes, and demonstrates nothing. Raises InputError when it
+    has not the columns of `so-arm collect`, or pictures cannot be decoded or kept.
     """
-    missing = [name for name in (*SCENE, *EXPERT) if name not in dataset.extras]
+    needed = (*SCENE, *(EXPERT if any(name in dataset.extras for name in EXPERT) else ()))
+    missing = [name for name in needed if name not in dataset.extras]
     if missing:
         raise InputError(f"{dataset.folder}: got columns {dataset.extras}, expected {missing} too, as so-arm collects")
     rows = [dataset.picture_rows(episode) for episode in range(len(dataset))]

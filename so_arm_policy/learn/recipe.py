@@ -25,8 +25,8 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.closed_loop import ClosedLoop
-from so_arm_policy.learn.collect import ROW_TICKS
 from so_arm_policy.learn.demonstrations import Demonstrations
+from so_arm_policy.learn.episode_rows import ROW_TICKS
 from so_arm_policy.learn.expert import ActionExpert
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES

@@ -48,7 +48,7 @@ def sized(config: ExpertConfig, width: int) -> ExpertConfig:
 
 def few(data: Demonstrations, count: int) -> npt.NDArray[np.bool_]:
     """Return which episodes, (E,), to train on so that there are `count`, each task with its share; none held out."""
-    usable = np.flatnonzero(~data.held_out())
+    usable = np.flatnonzero(data.demonstrated & ~data.held_out())
     if not 0 < count <= len(usable):
         raise InputError(f"scaling: got {count} demonstrations to train on, expected 1..{len(usable)}")
     # Episodes lie one task after the other: evenly spaced ones are of all tasks.

@@ -185,15 +185,19 @@ def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 60
 
 @torch.no_grad()
 def context_tokens(encoder: SceneEncoder, data: Demonstrations, words: Words, batch: int = 64) -> Tensor:
-    """Return System 2's tokens for every frame, asked its episode's own instruction: (F, N, d) float16."""
-    out = []
+    """Return System 2's tokens for every demonstrated frame, asked its episode's instruction: (F, N, d) float16.
+
+    Others have zeros.
+    """
+    out = torch.zeros(len(data.frames), encoder.config.context_tokens, encoder.config.width, dtype=torch.float16)
     episode = data.episode[data.frames]
-    for first in tqdm(range(0, len(data.frames), batch), desc="contexts", unit="batch", mininterval=10.0):
-        frames = np.arange(first, min(first + batch, len(data.frames)))
+    demonstrated = np.flatnonzero(data.demonstrated[episode])
+    for first in tqdm(range(0, len(demonstrated), batch), desc="contexts", unit="batch", mininterval=10.0):
+        frames = demonstrated[first : first + batch]
         told = np.stack([words.text(data.instructions[e]) for e in episode[frames]])
         images, state = torch.from_numpy(data.pictures(frames)), torch.from_numpy(data.q[data.frames[frames]])
-        out.append(encoder(images, torch.from_numpy(told), state).tokens.half())
-    return torch.cat(out)
+        out[torch.from_numpy(frames)] = encoder(images, torch.from_numpy(told), state).tokens.half()
+    return out
 
 
 def train_action(

@@ -4,13 +4,14 @@ import argparse
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.overrides import overridden
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.collect import CollectConfig, collect, training_task
+from so_arm_policy.learn.collect import CollectConfig, collect, training_task, watched
 from so_arm_policy.learn.datasets.reader import read_dataset
-from so_arm_policy.learn.demonstrations import Demonstrations, open_source
+from so_arm_policy.learn.demonstrations import Demonstrations, Source, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.train import TrainConfig
@@ -27,6 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
     parser.add_argument("--episodes", type=int, help="demonstrations of each task (default: as many as each needs)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of their datasets, one for each task")
+    parser.add_argument(
+        "--scenes",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="dataset of `so-arm collect --policy`, which System 2 learns from too; any number of them",
+    )
     parser.add_argument(
         "--scene-steps",
         type=int,
@@ -72,12 +81,14 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
         robot=robot,
         config=config,
         run=args.run or Path("runs") / f"{name}_{args.seed}",
-        origin={"command": command_of(args), "episodes": {c.task: c.episodes for c in collecting}},
+        origin=origin_of(args, collecting),
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
         scene_from=args.scene_from,
     )
-    return training, demonstrations(collecting, args.data, robot, config, args.jobs)
+    size = config.encoder.image_height, config.encoder.image_width
+    scenes = [open_source(training_task(watched(f)[0]), read_dataset(f, robot), size) for f in args.scenes]
+    return training, Demonstrations([*demonstrations(collecting, args.data, robot, size, args.jobs), *scenes])
 
 
 def tasks_of(text: str) -> tuple[Task, ...]:
@@ -89,16 +100,21 @@ def tasks_of(text: str) -> tuple[Task, ...]:
 
 
 def demonstrations(
-    collecting: list[CollectConfig], folder: Path, robot: RobotConfig, config: TrainConfig, jobs: int
-) -> Demonstrations:
-    """Collect what `folder` lacks and open it."""
+    collecting: list[CollectConfig], folder: Path, robot: RobotConfig, size: tuple[int, int], jobs: int
+) -> list[Source]:
+    """Collect what `folder` lacks and open it. size: height and width of pictures."""
     sources = []
     for each in collecting:
         collect(each, folder / each.task, jobs)
-        dataset = read_dataset(folder / each.task, robot)
-        size = config.encoder.image_height, config.encoder.image_width
-        sources.append(open_source(training_task(each.task), dataset, size))
-    return Demonstrations(sources)
+        sources.append(open_source(training_task(each.task), read_dataset(folder / each.task, robot), size))
+    return sources
+
+
+def origin_of(args: argparse.Namespace, collecting: list[CollectConfig]) -> dict[str, Any]:
+    """Return what a manifest says about the data: the command, demonstrations by task, policies that were watched."""
+    policies = {folder.name: watched(folder)[1] for folder in args.scenes}
+    episodes = {each.task: each.episodes for each in collecting}
+    return {"command": command_of(args), "episodes": episodes, **({"scenes": policies} if policies else {})}
 
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
@@ -123,6 +139,7 @@ def command_of(args: argparse.Namespace) -> str:
     """Return the command line that makes the same bundle again."""
     given = {"--episodes": args.episodes, "--name": args.name, "--scene-from": args.scene_from}
     more = "".join(f" {flag} {value}" for flag, value in given.items() if value is not None)
+    more += "".join(f" --scenes {folder}" for folder in args.scenes)
     more += "".join(f" --set {change}" for change in args.set)
     return (
         f"so-arm train {args.tasks} --family {args.family} --seed {args.seed} --scene-steps {args.scene_steps}"

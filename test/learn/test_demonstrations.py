@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from small_training import COLLECT, opened, training
 
-from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.learn.collect import CollectConfig, collect, training_task
+from so_arm_policy.core.errors import BundleError, ConfigError, InputError
+from so_arm_policy.learn.action_batches import ActionBatches
+from so_arm_policy.learn.collect import CollectConfig, collect, training_task, watched
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
 from so_arm_policy.learn.demonstrations import Demonstrations, newest_frames, open_source
 from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.scaling import few
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.learn.train_command import tasks_of
+from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.robot.description import load_robot
 
 
@@ -43,6 +46,43 @@ def test_pictures_and_labels_belong_together(data):
     assert seen.shape == (len(data.frames), 3, 3)
     assert np.abs(seen[..., :2]).max() < 0.4
     assert (data.expert["expert.stage"][data.ends - 1] == [0] * 5 + [5] * 5).all()  # reached, and back at home
+
+
+def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, tmp_path):
+    training(tmp_path / "run", "flow").bundle(data, tmp_path / "bundle")
+    config = CollectConfig(task="pick_place", episodes=1, shard=1, picture_every=12, policy=str(tmp_path / "bundle"))
+    collect(config, tmp_path / "scenes", jobs=1)
+    task, policy = watched(tmp_path / "scenes")
+    assert (task, policy) == ("pick_place", read_manifest(tmp_path / "bundle").id)
+    dataset = read_dataset(tmp_path / "scenes", load_robot("so101"))
+    assert len(dataset.q) == 300  # it has learnt nothing: all its time
+    assert np.array_equal(dataset.picture_rows(0), np.arange(0, 300, 12))
+    scenes = open_source(training_task(task), dataset, (96, 128))
+    both = Demonstrations([*data.sources, scenes])
+    assert both.demonstrated.tolist() == [True] * 10 + [False]
+    assert set(data.task_of[few(both, 8)[:10]]) == {0, 1}
+    context = training(tmp_path / "run2", "flow").system2(both).context
+    assert context[: len(data.frames)].abs().sum(dim=(1, 2)).min() > 0
+    assert context[len(data.frames) :].abs().max() == 0
+    shown = np.flatnonzero(~both.demonstrated[both.episode[both.frames]])
+    assert len(shown) == 25
+    assert np.abs(np.diff(both.scene["scene.objects"][shown], axis=0)).max() < 0.2
+    with pytest.raises(InputError, match="got none of 2 rows to train on"):
+        ActionBatches(both, ~both.demonstrated, context, 16, 2)
+    with pytest.raises(InputError, match="got scenes of policies alone"):
+        Demonstrations([scenes])
+    with pytest.raises(ConfigError, match="choose another folder"):
+        collect(dataclasses.replace(config, policy=""), tmp_path / "scenes", jobs=1)
+
+
+def test_scenes_are_those_of_a_policy(folder, tmp_path):
+    with pytest.raises(InputError, match=r"collect\.json: got demonstrations, expected .* --policy"):
+        watched(folder / "reach")
+    with pytest.raises(InputError, match=r"collect\.json: got FileNotFoundError.*, expected .* --policy"):
+        watched(tmp_path)
+    with pytest.raises(BundleError, match="manifest"):
+        collect(CollectConfig(task="reach", episodes=1, shard=1, policy=str(tmp_path)), tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_or_other_demonstrations_are_named(data, tmp_path):

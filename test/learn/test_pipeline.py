@@ -84,6 +84,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
     monkeypatch.chdir(tmp_path)
     assert main(["train", "reach", "--scene-from", "none/scene.pt"]) == 2
     assert "got none/scene.pt, expected the scene.pt of another run" in capsys.readouterr().err
+    assert main(["train", "reach", "--scenes", "none"]) == 2
+    assert "expected a dataset of `so-arm collect --policy`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="got none of 2 rows to train on"):
         ActionBatches(data, np.zeros(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
