@@ -66,7 +66,8 @@ class System2:
 class Training:
     """What to train, where. origin: what the manifest says about the data; jobs: processes that evaluate.
 
-    watch_episodes: tries in each closed-loop evaluation. scene_from: a checkpoint that System 2 begins from.
+    watch_episodes: tries in each closed-loop evaluation. scene_from, action_from: checkpoints of other runs that the
+    systems begin from.
     """
 
     tasks: tuple[Task, ...]
@@ -78,6 +79,7 @@ class Training:
     jobs: int = 2
     watch_episodes: int = 20
     scene_from: Path | None = None
+    action_from: Path | None = None
     summary: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,7 +100,7 @@ class Training:
         loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
         watch = self._watch(system2.encoder, loop) if config.action.watch_every else None
         training = ActionBatches(data, ~unseen, system2.context, *sizes)
-        expert, effort = train_action(config, data, training, folder, watch)
+        expert, effort = train_action(config, data, training, folder, watch, self.action_from)
         check = ActionBatches(data, unseen, system2.context, *sizes)
         self._note("action", check_action(expert, check), effort, config.action_batch)
         self._keep_note(config)

@@ -20,6 +20,7 @@ from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.robot.description import load_robot
 
 FILE_NAME = "run.json"
+HISTORY = ("command", "commit", "scenes", "scene_minutes", "action_minutes", "scene_from", "action_from")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,13 @@ def read_note(folder: Path) -> RunNote:
         return from_mapping(RunNote, json.loads(path.read_text(encoding="utf-8")), "run")
     except (OSError, ValueError, ConfigError) as error:
         raise InputError(f"{path}: got {error}, expected the note of a run of `so-arm train`") from error
+
+
+def history(checkpoint: Path) -> dict[str, Any]:
+    """Return how a checkpoint was made: command, commit and what it began from; nothing without a note beside it."""
+    notes = [*checkpoint.parent.glob(FILE_NAME), *sorted(checkpoint.parent.glob(f"*/{FILE_NAME}"))]
+    training = read_note(notes[0].parent).training if notes else {}
+    return {name: training[name] for name in HISTORY if name in training}
 
 
 def export_run(run: Path, family: str | None = None, out: Path | None = None) -> tuple[Manifest, Path]:

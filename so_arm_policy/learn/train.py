@@ -206,18 +206,25 @@ def train_action(
     source: ActionBatches,
     run: Path,
     watch: Watch | None = None,
+    begin: Path | None = None,
 ) -> tuple[ActionExpert, Effort]:
-    """Train System 1 on contexts of all ages and states on and off the expert's way; checkpoint `run`/action.pt."""
+    """Train System 1 on contexts of all ages and states on and off the expert's way; checkpoint `run`/action.pt.
+
+    begin: checkpoint of another run, to begin from, with its normalisation.
+    """
     torch.manual_seed(config.seed + 1)
     expert = make_expert(config.expert)
     sample = source.draw(np.random.default_rng([config.seed, 3]), STATISTICS)
     expert.fit_statistics(*data.normalisation(), sample.positions)
+    objective = ActionObjective(expert)
+    if begin is not None and not (run / "action.pt").exists():
+        log.info("System 1 begins from %s, without %s", begin, adopt(objective, begin))
 
     def draw(step: int, process: int) -> ActionBatch:
         return source.draw(np.random.default_rng([config.seed, 2, step, process]), config.action_batch)
 
-    about = config.expert, config.action_batch, source.about
-    fitted = fit(ActionObjective(expert), draw, config.action, run, "action", watch, about, MUON)
+    about = config.expert, config.action_batch, source.about, *([str(begin)] if begin else [])
+    fitted = fit(objective, draw, config.action, run, "action", watch, about, MUON)
     assert isinstance(fitted.module, ActionObjective)
     return frozen(fitted.module.expert), fitted.effort
 

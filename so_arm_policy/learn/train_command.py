@@ -14,6 +14,7 @@ from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, Source, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.run_notes import history
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import TASKS
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="batches for System 2; 0 to keep that of --scene-from",
     )
     parser.add_argument("--scene-from", type=Path, metavar="FILE", help="scene.pt of a run that System 2 begins from")
+    parser.add_argument("--action-from", type=Path, metavar="FILE", help="action.pt of a run that System 1 begins from")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
     parser.add_argument(
         "--watch-every", type=int, default=0, help="batches between closed-loop evaluations, 0 for none"
@@ -70,8 +72,9 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
     """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
     config, tasks = config_of(args), tasks_of(args.tasks)
     config.encoder.check_pretrained()
-    if args.scene_from is not None and not args.scene_from.is_file():
-        raise InputError(f"--scene-from: got {args.scene_from}, expected the scene.pt of another run")
+    for flag, file in {"scene": args.scene_from, "action": args.action_from}.items():
+        if file is not None and not file.is_file():
+            raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run")
     robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig.of(task.name, args.episodes) for task in tasks]
@@ -85,6 +88,7 @@ def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
         scene_from=args.scene_from,
+        action_from=args.action_from,
     )
     size = config.encoder.image_height, config.encoder.image_width
     scenes = [open_source(training_task(watched(f)[0]), read_dataset(f, robot), size) for f in args.scenes]
@@ -111,10 +115,15 @@ def demonstrations(
 
 
 def origin_of(args: argparse.Namespace, collecting: list[CollectConfig]) -> dict[str, Any]:
-    """Return what a manifest says about the data: the command, demonstrations by task, policies that were watched."""
+    """Return what a manifest says of where it came from: command, demonstrations, policies watched, other runs."""
     policies = {folder.name: watched(folder)[1] for folder in args.scenes}
     episodes = {each.task: each.episodes for each in collecting}
-    return {"command": command_of(args), "episodes": episodes, **({"scenes": policies} if policies else {})}
+    more = {
+        "scenes": policies,
+        "scene_from": history(args.scene_from) if args.scene_from else {},
+        "action_from": history(args.action_from) if args.action_from else {},
+    }
+    return {"command": command_of(args), "episodes": episodes, **{name: facts for name, facts in more.items() if facts}}
 
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
@@ -138,6 +147,7 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
 def command_of(args: argparse.Namespace) -> str:
     """Return the command line that makes the same bundle again."""
     given = {"--episodes": args.episodes, "--name": args.name, "--scene-from": args.scene_from}
+    given |= {"--action-from": args.action_from}
     more = "".join(f" {flag} {value}" for flag, value in given.items() if value is not None)
     more += "".join(f" --scenes {folder}" for folder in args.scenes)
     more += "".join(f" --set {change}" for change in args.set)

@@ -14,7 +14,7 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.collect import collect
-from so_arm_policy.learn.run_notes import export_run
+from so_arm_policy.learn.run_notes import export_run, history
 from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.policy.bundle import load_bundle
@@ -84,6 +84,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
     monkeypatch.chdir(tmp_path)
     assert main(["train", "reach", "--scene-from", "none/scene.pt"]) == 2
     assert "got none/scene.pt, expected the scene.pt of another run" in capsys.readouterr().err
+    assert main(["train", "reach", "--action-from", "none"]) == 2
+    assert "got none, expected the action.pt of another run" in capsys.readouterr().err
     assert main(["train", "reach", "--scenes", "none"]) == 2
     assert "expected a dataset of `so-arm collect --policy`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -110,6 +112,19 @@ def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
     assert second.id == first.id  # same weights, same files
     export_run(tmp_path / "run", out=tmp_path / "c")
     assert load_bundle(tmp_path / "c").manifest.id == first.id
+
+
+def test_system_1_of_another_run_is_where_the_next_one_begins(run, data, tmp_path):
+    training(run, "act").bundle(data, tmp_path / "a")
+    new = training(tmp_path / "run", "act", steps=1, warmup=0, rate=1e-7)
+    assert history(run / "scene.pt") == history(run / "act" / "action.pt")
+    assert history(run / "scene.pt")["commit"]
+    assert history(tmp_path / "scene.pt") == {}
+    kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
+    files = {"scene_from": run / "scene.pt", "action_from": run / "act" / "action.pt"}
+    dataclasses.replace(new, config=kept, **files).bundle(data, tmp_path / "b")
+    old, near = (torch.load(r / "act" / "action.pt", weights_only=True)["averaged"] for r in (run, tmp_path / "run"))
+    assert {name for name in old if not torch.allclose(old[name], near[name], atol=1e-5)} <= {"n_averaged"}
 
 
 def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
