@@ -33,16 +33,17 @@ class Answer:
     progress: int
 
 
-def draw_question(rng: np.random.Generator, tasks: tuple[Task, ...], objects: int) -> Question:
-    """Draw a task, one of its training phrases, and what it is about."""
+def draw_question(
+    rng: np.random.Generator, tasks: tuple[Task, ...], objects: int, places: int = len(PLACES)
+) -> Question:
+    """Draw a task, one of its training phrases, and what it is about. objects, places: how many the scene has."""
     phrasings: Phrasings = tasks[int(rng.integers(len(tasks)))].phrasings
     phrase = phrasings.train[int(rng.integers(len(phrasings.train)))]
     steps = 2 if "{object2}" in phrase else 1
     chosen = tuple(int(i) for i in rng.permutation(objects)[:steps])
     if "{in" not in phrase:
         return Question(phrase, chosen, None)
-    places = tuple(int(i) for i in rng.permutation(len(PLACES))[:steps])
-    return Question(phrase, chosen, places)
+    return Question(phrase, chosen, tuple(int(i) for i in rng.permutation(places)[:steps]))
 
 
 def answer(question: Question, rests_in: npt.NDArray[np.int64]) -> Answer:

@@ -18,7 +18,7 @@ from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.grasp import find_grasp
 from so_arm_policy.sim.model import overhead_pixel
 from so_arm_policy.sim.objects import COLORS, KINDS
-from so_arm_policy.sim.places import place_center, rests_in
+from so_arm_policy.sim.places import place_center, places_of, rests_in
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
 
@@ -26,6 +26,7 @@ Labels = dict[str, npt.NDArray[np.generic]]
 PLAN_STAGES = 12  # plans are padded to this by repeating their last stage
 SCENE = ("scene.names", "scene.objects", "scene.places", "scene.pixels", "scene.rests_in", "scene.roll")
 EXPERT = ("expert.velocity", "expert.stage", "expert.via", "expert.goal", "expert.tolerance")
+ABSENT = -1.0  # pixel of what is not there
 ON_TABLE_M = 0.03  # what lies higher is not grasped
 
 
@@ -40,13 +41,16 @@ class SceneLabels:
 
         names: (K, 2) numbers of colour and kind; objects: (K, 3) m; places: (2, 3) m; pixels: (K + 2, 2) where objects
         and places are in the overhead picture, column and row in 0..1 of its size; rests_in: (K,) 0 nowhere, 1 bowl,
-        2 plate; roll: (K, 3) cosine and sine of the roll that the wrist grasps it with, and 1 where that counts.
+        2 plate; roll: (K, 3) cosine and sine of the roll that the wrist grasps it with, and 1 where that counts. A
+        plate that the scene has not is where the bowl is, at the pixel (ABSENT, ABSENT).
         """
         scene = simulator.scene
         numbers = range(len(scene.objects))
         objects = np.array([simulator.object_position(i) for i in numbers])
-        places = np.array([place_center(scene, place) for place in PLACES])
+        there = places_of(scene)
+        places = np.array([place_center(scene, place if place in there else there[0]) for place in PLACES])
         pixels = overhead_pixel(self.robot.camera("overhead"), np.concatenate([objects, places]), scene)
+        pixels[len(objects) + len(there) :] = ABSENT
         return {
             "scene.names": np.array([names_of(scene, i) for i in numbers], dtype=np.int64),
             "scene.objects": objects.astype(np.float32),
@@ -91,7 +95,8 @@ def names_of(scene: Scene, number: int) -> tuple[int, int]:
 
 
 def _resting(simulator: Simulator, number: int) -> int:
-    return next((1 + i for i, place in enumerate(PLACES) if rests_in(simulator, number, place)), 0)
+    there = places_of(simulator.scene)
+    return next((1 + i for i, place in enumerate(there) if rests_in(simulator, number, place)), 0)
 
 
 def _padded(rows: npt.NDArray[np.float64], more: int) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.learn.asking import Words, answer, draw_question
 from so_arm_policy.learn.demonstrations import Demonstrations, Ints
+from so_arm_policy.learn.labels import ABSENT
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.hand_view import hand_pixels
@@ -28,7 +29,7 @@ class SceneBatch:
     cosine, sine, and 1 where they count; progress: ().
     wanted: (2, 2) names of that object and of where it should go. shown: (B, K + 2) patch that shows each object and
     place; names: (B, K + 2, 2) their names: numbers of colour and kind, where a place is of no colour (NO_COLOR) and of
-    a kind of its own after those of objects.
+    a kind of its own after those of objects; NOWHERE for what the overhead picture does not show.
     """
 
     images: Tensor
@@ -64,11 +65,14 @@ class SceneBatches:
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
         self._tasks = tasks or data.tasks
         self.about = data.digest, len(frames), asked, tuple(task.name for task in self._tasks)
-        self._patches = patches_at(data.scene["scene.pixels"], grid)
+        pixels = data.scene["scene.pixels"]
+        self._patches = patches_at(pixels, grid)
         self._hand = hand_patches(data, frames, grid)
-        places = [[NO_COLOR, len(KINDS) + i] for i in range(len(PLACES))]
         names: Ints = data.scene["scene.names"]
+        self._places = (pixels[:, names.shape[1] :] != ABSENT).any(axis=-1).sum(axis=-1)
+        places = [[NO_COLOR, len(KINDS) + i] for i in range(len(PLACES))]
         self._names: Ints = np.concatenate([names, np.broadcast_to(places, (len(names), len(PLACES), 2))], axis=1)
+        self._names[self._patches == NOWHERE] = NOWHERE
 
     def draw(self, rng: np.random.Generator, size: int) -> SceneBatch:
         """Draw `size` pictures; the light flickers a little."""
@@ -89,14 +93,14 @@ class SceneBatches:
             roll=roll,
             progress=progress,
             wanted=wanted,
-            shown=torch.from_numpy(self._patches[frames]),
+            shown=torch.from_numpy(np.maximum(self._patches[frames], 0)),
             names=torch.from_numpy(self._names[frames]),
         )
 
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:
         scene = {name: column[frame] for name, column in self._data.scene.items()}
         objects, places = scene["scene.objects"], scene["scene.places"]
-        question = draw_question(rng, self._tasks, len(objects))
+        question = draw_question(rng, self._tasks, len(objects), int(self._places[frame]))
         said = answer(question, scene["scene.rests_in"])
         at = said.object if said.place is None else len(objects) + said.place
         return (
@@ -111,10 +115,10 @@ class SceneBatches:
 
 
 def patches_at(pixels: FloatArray, grid: tuple[int, int]) -> Ints:
-    """Return the numbers of the patches, of one picture, nearest to pixels (..., 2), column and row in 0..1."""
-    size = np.array([grid[1], grid[0]])
-    cell = np.clip((pixels * size).astype(np.int64), 0, size - 1)
-    return np.asarray(cell[..., 1] * grid[1] + cell[..., 0])
+    """Return the numbers of the patches, of one picture, at pixels (..., 2), column and row in 0..1; else NOWHERE."""
+    shown = ((pixels >= 0.0) & (pixels < 1.0)).all(axis=-1)  # not where NaN
+    cell = (np.where(shown[..., None], pixels, 0.0) * [grid[1], grid[0]]).astype(np.int64)
+    return np.where(shown, cell[..., 1] * grid[1] + cell[..., 0], NOWHERE)
 
 
 def hand_patches(data: Demonstrations, frames: Ints, grid: tuple[int, int]) -> Ints:
@@ -126,8 +130,6 @@ def hand_patches(data: Demonstrations, frames: Ints, grid: tuple[int, int]) -> I
     q, objects = data.q[data.frames[frames]].astype(np.float64), data.scene["scene.objects"][frames]
     pixels = hand_pixels(load_robot(data.tasks[0].robot), q, objects)
     for camera in reversed(range(pixels.shape[1])):
-        of = pixels[:, camera]
-        shown = ((of >= 0.0) & (of < 1.0)).all(axis=-1)  # not where NaN
-        at = np.where(shown, (camera + 1) * grid[0] * grid[1] + patches_at(np.nan_to_num(of), grid), patches[frames])
-        patches[frames] = at
+        at = patches_at(pixels[:, camera], grid)
+        patches[frames] = np.where(at != NOWHERE, (camera + 1) * grid[0] * grid[1] + at, patches[frames])
     return patches

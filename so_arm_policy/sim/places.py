@@ -6,6 +6,7 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
+from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.model import PLATE_HEIGHT_M
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
@@ -16,6 +17,11 @@ BELOW_M = {"bowl": 0.050, "plate": 0.040}
 FLOOR_M = {"bowl": 0.004, "plate": PLATE_HEIGHT_M}
 STILL_M_S = 0.03
 AWAY_M = 0.03
+
+
+def places_of(scene: Scene) -> tuple[str, ...]:
+    """Return the names of the places of `scene`, in the order of PLACES."""
+    return PLACES if scene.plate_x is not None else PLACES[:1]
 
 
 def place_center(scene: Scene, place: str) -> FloatArray:

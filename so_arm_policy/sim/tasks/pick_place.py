@@ -11,7 +11,7 @@ from so_arm_policy.sim.carry import LEAVE, astray, missed, way_to_place
 from so_arm_policy.sim.goal import PLACES, Goal, Step
 from so_arm_policy.sim.language import PICK_PLACE, Phrasings
 from so_arm_policy.sim.law import Plan
-from so_arm_policy.sim.places import lies_in, offset, place_center, rests_in
+from so_arm_policy.sim.places import lies_in, offset, place_center, places_of, rests_in
 from so_arm_policy.sim.scene import EVERYTHING, ObjectSet, Scene
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks.object_task import Held, ObjectTask
@@ -35,8 +35,7 @@ class PickPlace(ObjectTask):
 
     def goals(self, scene: Scene) -> list[Goal]:
         """Return one goal for each object and place of `scene`."""
-        places = PLACES if scene.plate_x is not None else PLACES[:1]
-        return [Goal((Step(i, place),)) for i in range(len(scene.objects)) for place in places]
+        return [Goal((Step(i, place),)) for i in range(len(scene.objects)) for place in places_of(scene)]
 
     def draw(self, scene: Scene, objects: ObjectSet, rng: np.random.Generator) -> tuple[Scene, Goal]:
         """Draw the object, then the place."""
