@@ -116,7 +116,7 @@ class SceneBatches:
 
 def patches_at(pixels: FloatArray, grid: tuple[int, int]) -> Ints:
     """Return the numbers of the patches, of one picture, at pixels (..., 2), column and row in 0..1; else NOWHERE."""
-    shown = ((pixels >= 0.0) & (pixels < 1.0)).all(axis=-1)  # not where NaN
+    shown = np.asarray(((pixels >= 0.0) & (pixels < 1.0)).all(axis=-1))  # not where NaN
     cell = (np.where(shown[..., None], pixels, 0.0) * [grid[1], grid[0]]).astype(np.int64)
     return np.where(shown, cell[..., 1] * grid[1] + cell[..., 0], NOWHERE)
 

@@ -15,6 +15,7 @@ from so_arm_policy.learn.demonstrations import Demonstrations, Source, open_sour
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import history
+from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import TASKS
@@ -70,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
     """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
-    config, tasks = config_of(args), tasks_of(args.tasks)
+    tasks = tasks_of(args.tasks)
+    robot = load_robot(tasks[0].robot)
+    config = config_of(args, robot)
     config.encoder.check_pretrained()
     for flag, file in {"scene": args.scene_from, "action": args.action_from}.items():
         if file is not None and not file.is_file():
             raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run")
-    robot = load_robot(tasks[0].robot)
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig.of(task.name, args.episodes) for task in tasks]
     training = Training(
@@ -126,9 +128,12 @@ def origin_of(args: argparse.Namespace, collecting: list[CollectConfig]) -> dict
     return {"command": command_of(args), "episodes": episodes, **{name: facts for name, facts in more.items() if facts}}
 
 
-def config_of(args: argparse.Namespace) -> TrainConfig:
-    """Return the config that the arguments ask for. Raises ConfigError."""
-    default = TrainConfig(expert=family_config(args.family)())
+def config_of(args: argparse.Namespace, robot: RobotConfig) -> TrainConfig:
+    """Return the config that the arguments ask for, for the joints and cameras of `robot`. Raises ConfigError."""
+    joints, cameras = len(robot.joints), len(robot.cameras)
+    default = TrainConfig(
+        encoder=SceneEncoderConfig(joints=joints, cameras=cameras), expert=family_config(args.family)(joints=joints)
+    )
     config = dataclasses.replace(
         default,
         seed=args.seed,

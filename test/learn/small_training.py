@@ -1,6 +1,7 @@
 """Demonstrations of two tasks, and a training of two steps on them: small, but every part is the real one."""
 
 from so_arm_policy.learn.act import ActConfig
+from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.collect import CollectConfig, training_task
 from so_arm_policy.learn.datasets.reader import read_dataset
@@ -11,6 +12,7 @@ from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
+from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 from so_arm_policy.robot.description import load_robot
 
 COLLECT = [CollectConfig(task=name, episodes=5, shard=5, picture_every=12) for name in ("reach", "pick_place")]
@@ -48,3 +50,10 @@ def training(run, family, **action):
         jobs=1,
         watch_episodes=1,
     )
+
+
+def words_for(tasks, folder):
+    """Words of the tasks, by a tokenizer trained in `folder`."""
+    corpus = [text for task in tasks for text in task.corpus()]
+    train_tokenizer(corpus, folder / "words.json")
+    return Words(Tokenizer(folder / "words.json", words_of(corpus), 18))

@@ -2,11 +2,10 @@
 
 import numpy as np
 import torch
+from small_training import words_for
 
 from so_arm_policy.learn.action_batches import MOST_LATE_ROWS, ActionBatches, onward_rows, rows_before, still_frames
-from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.scene_batches import NOWHERE, SceneBatches
-from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 
 
 def drawn(data, horizon, size):
@@ -129,8 +128,7 @@ def test_contexts_come_from_any_moment_of_the_episode_with_all_things_in_their_p
 
 
 def test_the_same_picture_is_asked_different_things(data, tmp_path):
-    train_tokenizer([text for task in data.tasks for text in task.corpus()], tmp_path / "words.json")
-    words = Words(Tokenizer(tmp_path / "words.json", words_of([t for k in data.tasks for t in k.corpus()]), 18))
+    words = words_for(data.tasks, tmp_path)
     batches = SceneBatches(data, np.arange(len(data.frames)), words, (6, 8), asked=4)
     batch = batches.draw(np.random.default_rng(0), 8)
     assert batch.words.shape == (32, 18)

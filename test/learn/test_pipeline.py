@@ -1,5 +1,6 @@
 """From demonstrations to a bundle that runs: train, export, load, act. Small, but every step is the real one."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -7,16 +8,21 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from small_training import COLLECT, EXPERTS, opened, training
+from small_training import COLLECT, EXPERTS, opened, training, words_for
 
 from so_arm_policy.cli import main
-from so_arm_policy.core.errors import ConfigError, InputError
+from so_arm_policy.core.errors import BundleError, ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.action_batches import ActionBatches
-from so_arm_policy.learn.collect import collect
+from so_arm_policy.learn.collect import CollectConfig, collect, training_task
+from so_arm_policy.learn.datasets.reader import read_dataset
+from so_arm_policy.learn.demonstrations import Demonstrations, open_source
+from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import export_run, history
 from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
+from so_arm_policy.learn.scene_batches import NOWHERE, SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
+from so_arm_policy.learn.train_command import config_of, configure
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.system1 import System1
 from so_arm_policy.policy.system2 import System2
@@ -26,6 +32,16 @@ from so_arm_policy.robot.description import load_robot
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return tmp_path_factory.mktemp("run")
+
+
+def acted(bundle, robot, instruction):
+    """The first chunk that `bundle` makes at home, in the dark."""
+    sample = JointSample(stamp_ns=10**9, received_ns=10**9, q=robot.home, dq=np.zeros(len(robot.joints)))
+    picture = np.zeros((120, 160, 3), dtype=np.uint8)
+    images = {name: CameraImage(camera=name, stamp_ns=10**9, rgb=picture) for name in robot.camera_names}
+    context = System2(bundle, robot).encode(images, instruction, sample)
+    system1 = System1(bundle, robot)
+    return system1.infer(system1.request(10**9, sample, context))
 
 
 @pytest.mark.parametrize("family", EXPERTS)
@@ -45,14 +61,36 @@ def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
         assert b".py" not in (tmp_path / "bundle" / name).read_bytes()
     bundle = load_bundle(tmp_path / "bundle", robot)
     assert bundle.manifest.id == manifest.id
-    sample = JointSample(stamp_ns=10**9, received_ns=10**9, q=robot.home, dq=np.zeros(6))
-    picture = np.zeros((120, 160, 3), dtype=np.uint8)
-    images = {name: CameraImage(camera=name, stamp_ns=10**9, rgb=picture) for name in robot.camera_names}
-    context = System2(bundle, robot).encode(images, "touch the red cube", sample)
-    system1 = System1(bundle, robot)
-    chunk = system1.infer(system1.request(10**9, sample, context))
+    chunk = acted(bundle, robot, "touch the red cube")
     assert chunk.positions.shape == (16, 6)
     assert np.allclose(chunk.positions[:2], robot.home, atol=1e-6)
+
+
+def test_a_policy_for_two_arms_is_made_the_same_way(tmp_path):
+    config = CollectConfig(task="handover", episodes=10, shard=10, picture_every=30)
+    collect(config, tmp_path / "data", jobs=1)
+    robot, task = load_robot("so101_bimanual"), training_task("handover")
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    small = ["scene.steps=2", "scene.warmup=1", "action.warmup=1", "scene_batch=2", "action_batch=8"]
+    small += ["encoder.width=32", "encoder.fusion_layers=1", "expert.width=32", "expert.context_width=32"]
+    args = parser.parse_args(["handover", "--steps", "2", *(word for each in small for word in ("--set", each))])
+    data = Demonstrations([open_source(task, read_dataset(tmp_path / "data", robot), (96, 128))])
+    shown = SceneBatches(data, np.arange(len(data.frames)), words_for([task], tmp_path), (6, 8)).draw(
+        np.random.default_rng(0), 8
+    )
+    assert shown.images.shape == (8, 3, 96, 128, 3)
+    assert (shown.names[:, -1] == NOWHERE).all()  # no plate
+    assert (shown.place[:, 2] < 0.01).all()
+    new = Training((task,), "handover", robot, config_of(args, robot), tmp_path / "run", {"note": "two arms"}, jobs=1)
+    manifest = new.bundle(data, tmp_path / "bundle")
+    assert manifest.cameras == robot.camera_names
+    assert manifest.joints == robot.joint_names
+    bundle = load_bundle(tmp_path / "bundle", robot)
+    chunk = acted(bundle, robot, "pass the red cube over")
+    assert chunk.positions.shape == (16, 12)
+    with pytest.raises(BundleError, match="robot"):
+        load_bundle(tmp_path / "bundle", load_robot("so101"))
 
 
 def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data, tmp_path):
