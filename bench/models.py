@@ -69,7 +69,7 @@ def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundles", type=Path, default=SOURCE_ROOT / "bundles", help="folder of bundles")
-    parser.add_argument("--seconds", type=float, default=30.0, help="paced, for each graph (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=12.0, help="paced, for each graph (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=400, help="inferences of System 2 (default %(default)s)")
     parser.add_argument("--out", type=Path, default=SOURCE_ROOT / "docs" / "latency.json", help="file to write")
     args = parser.parse_args()
