@@ -128,12 +128,12 @@ def watched(folder: Path) -> tuple[str, str]:
     path = folder / CONFIG_FILE
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        task, policy = str(said["task"]), str(said.get("policy", ""))
+        task, policy = str(said["task"]), said.get("policy")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: got {error!r}, expected a dataset of `so-arm collect --policy`") from error
     if not policy:
         raise InputError(f"{path}: got demonstrations, expected a dataset of `so-arm collect --policy`")
-    return task, policy
+    return task, str(policy)
 
 
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:

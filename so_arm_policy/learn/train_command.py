@@ -118,7 +118,7 @@ def demonstrations(
 
 def origin_of(args: argparse.Namespace, collecting: list[CollectConfig]) -> dict[str, Any]:
     """Return what a manifest says of where it came from: command, demonstrations, policies watched, other runs."""
-    policies = {folder.name: watched(folder)[1] for folder in args.scenes}
+    policies = {str(folder): watched(folder)[1] for folder in args.scenes}
     episodes = {each.task: each.episodes for each in collecting}
     more = {
         "scenes": policies,
