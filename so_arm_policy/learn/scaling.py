@@ -1,4 +1,8 @@
-"""A grid of trainings of System 1, over sizes and numbers of demonstrations, on one System 2."""
+"""A grid of trainings of System 1, over sizes and numbers of demonstrations, on one System 2.
+
+Every training sees each of its demonstrations equally often, so compute grows with size times demonstrations, as in
+the law of Hoffmann et al., 2022.
+"""
 
 import dataclasses
 import json
@@ -54,6 +58,25 @@ def few(data: Demonstrations, count: int) -> npt.NDArray[np.bool_]:
     # Episodes lie one task after the other: evenly spaced ones are of all tasks.
     chosen = usable[np.linspace(0, len(usable) - 1, count).round().astype(int)]
     return np.isin(np.arange(data.episodes), chosen)
+
+
+def share(steps: int, count: int, most: int) -> int:
+    """Return the batches for `count` demonstrations, where `most` get `steps`."""
+    return max(1, round(steps * count / most))
+
+
+def lasting(loop: LoopConfig, steps: int) -> LoopConfig:
+    """Return `loop` with that many batches: a short training warms up for a fifth of them at most."""
+    return dataclasses.replace(loop, steps=steps, warmup=min(loop.warmup, steps // 5))
+
+
+def flops_each(points: Sequence[Point]) -> float:
+    """Return the operations for a parameter and a demonstration. Raises InputError where points differ in it."""
+    each = np.array([point.flops / (point.parameters * point.demonstrations) for point in points])
+    if each.max() > 1.1 * each.min():
+        got = ", ".join(f"{p.samples / p.demonstrations:.3g}" for p in points)
+        raise InputError(f"scaling: got {got} samples for each demonstration, expected as many at every point")
+    return float(each.mean())
 
 
 def train_point(

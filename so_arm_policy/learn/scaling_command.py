@@ -11,7 +11,17 @@ from so_arm_policy.learn.closed_loop import ClosedLoop
 from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.families import family_config
 from so_arm_policy.learn.recipe import System2, Training
-from so_arm_policy.learn.scaling import Point, append_point, missing, read_points, sized, train_point
+from so_arm_policy.learn.scaling import (
+    Point,
+    append_point,
+    flops_each,
+    lasting,
+    missing,
+    read_points,
+    share,
+    sized,
+    train_point,
+)
 from so_arm_policy.learn.scaling_law import LEAST_POINTS, Fit, fit_law
 from so_arm_policy.learn.scaling_plot import draw_scaling
 
@@ -19,8 +29,15 @@ from so_arm_policy.learn.scaling_plot import draw_scaling
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command: those of `so-arm train`, and the grid."""
     train_command.configure(parser)
+    parser.set_defaults(steps=3000)
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128, 192], help="sizes of System 1")
-    parser.add_argument("--counts", type=int, nargs="+", default=[50, 200, 800, 3200], help="numbers of demonstrations")
+    parser.add_argument(
+        "--counts",
+        type=int,
+        nargs="+",
+        default=[50, 200, 800, 3200],
+        help="numbers of demonstrations: --steps are for the most, fewer get their share",
+    )
     parser.add_argument(
         "--success-episodes", type=int, default=0, help="tries in closed loop at each point, 0 for none"
     )
@@ -41,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     system2 = training.system2(data) if todo else None
     for width, count in todo:
         assert system2 is not None
-        append_point(path, _point(training, system2, data, width, count, args.success_episodes))
+        steps = share(args.steps, count, max(args.counts))
+        append_point(path, _point(training, system2, data, width, count, steps, args.success_episodes))
     points = read_points(path)
     fit = None
     if len(points) >= LEAST_POINTS:
@@ -64,11 +82,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"scaling: got {got}, expected positive counts and budget, no negative number of episodes")
 
 
-def _point(training: Training, system2: System2, data: Demonstrations, width: int, count: int, episodes: int) -> Point:
+def _point(
+    training: Training, system2: System2, data: Demonstrations, width: int, count: int, steps: int, episodes: int
+) -> Point:
     """Train and judge one point of the grid."""
     config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, width))
     folder = training.run / "scaling" / f"{training.family}_{width}_{count}"
-    expert, point = train_point(config, config.action, data, system2.context, count, folder)
+    expert, point = train_point(config, lasting(config.action, steps), data, system2.context, count, folder)
     if not episodes:
         return point
     loop = ClosedLoop(tuple(task.name for task in training.tasks), folder / "best", training.jobs, episodes)
@@ -92,13 +112,13 @@ def verdict(fit: Fit, points: list[Point], budget: float) -> str:
     """Return the law with its intervals and the best size for `budget` floating point operations, as text."""
     if not budget > 0.0:
         raise InputError(f"scaling: got a budget of {budget}, expected a positive number of operations")
+    each = flops_each(points)
     law = fit.law
     parts = [
         f"{name} {getattr(law, name):.3g} ({low:.3g} .. {high:.3g})"
         for name in ("floor", "a", "alpha", "b", "beta")
         for low, high in [fit.interval(name)]
     ]
-    each = sum(p.flops / (p.parameters * p.demonstrations) for p in points) / len(points)
     n, d = law.best_size(budget, each)
     return (
         "L(N, D) = floor + a / N^alpha + b / D^beta, 95 % bootstrap intervals: " + ", ".join(parts) + "\n"

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.scaling import Point, append_point, missing, read_points
+from so_arm_policy.learn.loop import LoopConfig
+from so_arm_policy.learn.scaling import Point, append_point, flops_each, lasting, missing, read_points, share
 from so_arm_policy.learn.scaling_command import table, verdict
 from so_arm_policy.learn.scaling_law import fit_law
 from so_arm_policy.learn.scaling_plot import draw_scaling
@@ -13,7 +14,13 @@ FIRST = Point(
 )
 GRID = [
     dataclasses.replace(
-        FIRST, width=w, parameters=30 * w * w, demonstrations=d, flops=2.88e9 * w * w / 1000, loss=0.1 + 4 / w + 2 / d
+        FIRST,
+        width=w,
+        parameters=30 * w * w,
+        demonstrations=d,
+        samples=20 * d,
+        flops=6.0 * 30 * w * w * 20 * d * 16,
+        loss=0.1 + 4 / w + 2 / d,
     )
     for w in (32, 64, 128)
     for d in (50, 200, 800)
@@ -50,3 +57,13 @@ def test_people_see_the_points_the_law_and_the_best_size(tmp_path):
         assert (tmp_path / name).stat().st_size > 10_000
     with pytest.raises(InputError, match="got a budget of 0"):
         verdict(fit, points, 0.0)
+
+
+def test_every_point_sees_its_demonstrations_equally_often():
+    assert [share(3000, count, 2000) for count in (250, 500, 2000)] == [375, 750, 3000]
+    assert share(10, 1, 3000) == 1
+    assert lasting(LoopConfig(steps=9), 375) == LoopConfig(steps=375, warmup=75)
+    assert lasting(LoopConfig(steps=9), 3000) == LoopConfig(steps=3000, warmup=200)
+    assert flops_each(GRID) == pytest.approx(6.0 * 20 * 16)
+    with pytest.raises(InputError, match="got 20, 40 samples for each demonstration, expected as many"):
+        flops_each([GRID[0], dataclasses.replace(GRID[1], samples=8000, flops=2 * GRID[1].flops)])
