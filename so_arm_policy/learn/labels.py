@@ -42,7 +42,8 @@ class SceneLabels:
         names: (K, 2) numbers of colour and kind; objects: (K, 3) m; places: (2, 3) m; pixels: (K + 2, 2) where objects
         and places are in the overhead picture, column and row in 0..1 of its size; rests_in: (K,) 0 nowhere, 1 bowl,
         2 plate; roll: (K, 3) cosine and sine of the roll that the wrist grasps it with, and 1 where that counts. A
-        plate that the scene has not is where the bowl is, at the pixel (ABSENT, ABSENT).
+        plate that the scene has not is where the bowl is, at the pixel (ABSENT, ABSENT); so is what an arm lifted over
+        the camera.
         """
         scene = simulator.scene
         numbers = range(len(scene.objects))
@@ -51,6 +52,7 @@ class SceneLabels:
         places = np.array([place_center(scene, place if place in there else there[0]) for place in PLACES])
         pixels = overhead_pixel(self.robot.camera("overhead"), np.concatenate([objects, places]), scene)
         pixels[len(objects) + len(there) :] = ABSENT
+        pixels[np.isnan(pixels)] = ABSENT
         return {
             "scene.names": np.array([names_of(scene, i) for i in numbers], dtype=np.int64),
             "scene.objects": objects.astype(np.float32),
