@@ -18,8 +18,9 @@ from torch import Tensor
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.demonstrations import Demonstrations, Ints, newest_frames
+from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.episode_rows import ROW_TICKS
+from so_arm_policy.learn.recordings import Ints, Recordings, newest_frames
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.grasp import SQUEEZE_RAD
 from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout
@@ -91,8 +92,7 @@ class ActionBatches:
         self._newest = newest_frames(data)
         self._still = still_frames(data)
         self._onward = onward_rows(data.expert, data.action, data.episode)
-        some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
-        self.about = data.digest, int(episodes.sum()), hashlib.sha256(some).hexdigest()[:16]
+        self.about = data.digest, int(episodes.sum()), context_digest(context)
 
     def draw(self, rng: np.random.Generator, size: int) -> ActionBatch:
         """Draw `size` pairs; in one of six the arm has just been stopped where it is.
@@ -159,14 +159,25 @@ class ActionBatches:
         return np.asarray(empty & (off.max(axis=-1) > CLOSES_WITHIN_RAD))
 
     def _frames(self, row: Ints, rng: np.random.Generator) -> Ints:
-        """Return the frame that the context of each row is made from: mostly the newest, sometimes an older one."""
-        data, newest = self._data, self._newest[row]
-        oldest = np.searchsorted(data.frames, np.maximum(row - MOST_AGE_ROWS, data.starts[data.episode[row]]))
-        older = newest - np.floor(rng.random(len(row)) * (np.maximum(newest - oldest, 0) + 1)).astype(np.int64)
-        aged = np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
+        """Return the frame that the context of each row is made from: of any age, or of any moment alike."""
+        newest = self._newest[row]
+        aged = aged_frames(self._data, newest, row, rng)
         first, count = self._still[newest].T
         alike = first + np.floor(rng.random(len(row)) * count).astype(np.int64)
         return np.where(rng.random(len(row)) < ALIKE, alike, aged)
+
+
+def context_digest(context: Tensor) -> str:
+    """Return sixteen hex digits that tell one System 2's tokens (F, N, d) from another's."""
+    some = context[:: max(1, len(context) // SAMPLED)].contiguous().numpy().tobytes()
+    return hashlib.sha256(some).hexdigest()[:16]
+
+
+def aged_frames(data: Recordings, newest: Ints, row: Ints, rng: np.random.Generator) -> Ints:
+    """Return frames for the contexts of rows (B,): mostly the newest (B,), sometimes an older one."""
+    oldest = np.searchsorted(data.frames, np.maximum(row - MOST_AGE_ROWS, data.starts[data.episode[row]]))
+    older = newest - np.floor(rng.random(len(row)) * (np.maximum(newest - oldest, 0) + 1)).astype(np.int64)
+    return np.where(rng.random(len(row)) < OLDER, np.maximum(older, np.minimum(oldest, newest)), newest)
 
 
 def rows_before(data: Demonstrations, row: Ints, rng: np.random.Generator) -> Ints:

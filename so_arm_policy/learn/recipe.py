@@ -7,6 +7,7 @@ for each family. Families of one run share System 2.
 import dataclasses
 import logging
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,30 +22,26 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.closed_loop import ClosedLoop
-from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.episode_rows import ROW_TICKS
 from so_arm_policy.learn.expert import ActionExpert
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
+from so_arm_policy.learn.lessons import Lessons
 from so_arm_policy.learn.loop import Effort, Watch
 from so_arm_policy.learn.run_notes import RunNote
-from so_arm_policy.learn.scene_batches import SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
     TrainConfig,
     check_action,
-    check_scene,
     context_tokens,
     train_action,
     train_scene,
 )
 from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
-from so_arm_policy.sim.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +60,13 @@ class System2:
 
 @dataclass(frozen=True)
 class Training:
-    """What to train, where. origin: what the manifest says about the data; jobs: processes that evaluate.
+    """What to train on what, where. origin: what the manifest says about the data; jobs: processes that evaluate.
 
     watch_episodes: tries in each closed-loop evaluation. scene_from, action_from: checkpoints of other runs that the
     systems begin from.
     """
 
-    tasks: tuple[Task, ...]
+    lessons: Lessons
     name: str
     robot: RobotConfig
     config: TrainConfig
@@ -90,51 +86,54 @@ class Training:
             got = f"{self.jobs} jobs, {self.watch_episodes} episodes to watch"
             raise ConfigError(f"training: got {got}, expected 1..256 jobs and at least one episode")
 
-    def bundle(self, data: Demonstrations, out: Path) -> Manifest:
-        """Train both systems on `data` and export them to `out`; the best of the closed-loop evaluations, if any."""
-        unseen = data.held_out()
-        system2 = self.system2(data)
+    def bundle(self, out: Path) -> Manifest:
+        """Train both systems and export them to `out`; the best of the closed-loop evaluations, if any."""
+        lessons, unseen = self.lessons, self.lessons.data.held_out()
+        system2 = self.system2()
         config, folder = system2.config, self.run / self.family
         self._keep_note(config)
         sizes = config.expert.horizon, config.expert.prefix
-        loop = ClosedLoop(tuple(task.name for task in self.tasks), folder / "best", self.jobs, self.watch_episodes)
+        loop = ClosedLoop(lessons.names, folder / "best", self.jobs, self.watch_episodes)
         watch = self._watch(system2.encoder, loop) if config.action.watch_every else None
-        training = ActionBatches(data, ~unseen, system2.context, *sizes)
-        expert, effort = train_action(config, data, training, folder, watch, self.action_from)
-        check = ActionBatches(data, unseen, system2.context, *sizes)
+        training = lessons.actions(~unseen, system2.context, *sizes)
+        expert, effort = train_action(config, lessons.data, training, folder, watch, self.action_from)
+        check = lessons.actions(unseen, system2.context, *sizes)
         self._note("action", check_action(expert, check), effort, config.action_batch)
         self._keep_note(config)
         manifest = self.export(system2.encoder, expert, out)
         return loop.keep_best(out) if watch else manifest
 
-    def system2(self, data: Demonstrations) -> "System2":
-        """Train System 2 on `data` and keep its tokens, or find both as an earlier call left them."""
+    def system2(self) -> "System2":
+        """Train System 2 and keep its tokens, or find both as an earlier call left them."""
         (self.run / self.family).mkdir(parents=True, exist_ok=True)
-        if not (self.run / "tokenizer.json").exists():
-            train_tokenizer(self._corpus(), self.run / "tokenizer.json")
-        words = Words(Tokenizer(self.run / "tokenizer.json", words_of(self._corpus()), self.config.encoder.max_tokens))
+        words, lessons = self._words(), self.lessons
         vocabulary = words.tokenizer.vocabulary
         config = dataclasses.replace(
             self.config, encoder=dataclasses.replace(self.config.encoder, vocabulary=vocabulary)
         )
-        unseen = data.held_out()
-        encoder, effort = train_scene(config, self._scenes(data, ~unseen, words), self.run, self.scene_from)
-        self._note("scene", check_scene(encoder, self._scenes(data, unseen, words)), effort, config.scene_batch)
+        data, unseen = lessons.data, lessons.data.held_out()
+        scenes = lessons.scenes(~unseen, words, config.encoder.grid)
+        encoder, effort = train_scene(config, lessons.objective, scenes, self.run, self.scene_from)
+        self._note("scene", lessons.check(encoder, unseen, words), effort, config.scene_batch)
         # scene.pt belongs to these demonstrations, or training would have refused it; so the tokens follow from both.
         context = cached(self.run / f"context-{data.digest}.npy", lambda: context_tokens(encoder, data, words))
         return System2(config, encoder, context)
+
+    def _words(self) -> Words:
+        """Return the tokens of all instructions; a System 2 that is kept as another run made it keeps its tokenizer."""
+        path = self.run / "tokenizer.json"
+        if not path.exists():
+            other = self.scene_from.with_name(path.name) if self.scene_from and not self.config.scene.steps else path
+            if other.exists():
+                shutil.copy(other, path)
+            else:
+                train_tokenizer(self.lessons.corpus, path)
+        return Words(Tokenizer(path, words_of(self.lessons.corpus), self.config.encoder.max_tokens))
 
     @property
     def family(self) -> str:
         """Name of the family that is trained."""
         return next(name for name, (kind, _) in FAMILIES.items() if type(self.config.expert) is kind)
-
-    def _corpus(self) -> list[str]:
-        return [text for task in self.tasks for text in task.corpus()]
-
-    def _scenes(self, data: Demonstrations, episodes: npt.NDArray[np.bool_], words: Words) -> SceneBatches:
-        frames = np.flatnonzero(episodes[data.episode[data.frames]])
-        return SceneBatches(data, frames, words, self.config.encoder.grid, tasks=self.tasks)
 
     def _note(self, name: str, figures: dict[str, float], effort: Effort, batch: int) -> None:
         """Add the figures of one system to the summary."""
@@ -149,9 +148,9 @@ class Training:
         """Say in the run's folder what its checkpoints are, so that `so-arm export` can read them."""
         note = RunNote(
             name=self.name,
-            tasks=tuple(task.name for task in self.tasks),
+            tasks=self.lessons.names,
             robot=self.robot.name,
-            words=words_of(self._corpus()),
+            words=words_of(self.lessons.corpus),
             dt_s=ROW_TICKS / CONTROL_HZ,
             encoder=config.encoder,
             family=self.family,
@@ -181,8 +180,8 @@ class Training:
         """Write the bundle of both networks to `out`. more: what else its manifest says of the training."""
         recipe = Recipe(
             name=self.name,
-            tasks=tuple(task.name for task in self.tasks),
-            corpus=self._corpus(),
+            tasks=self.lessons.names,
+            corpus=self.lessons.corpus,
             dt_s=ROW_TICKS / CONTROL_HZ,
             training=self._facts() | (more or {}),
         )

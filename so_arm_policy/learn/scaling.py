@@ -17,11 +17,12 @@ from torch import Tensor
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
-from so_arm_policy.learn.action_batches import ActionBatches
-from so_arm_policy.learn.demonstrations import Demonstrations
+from so_arm_policy.learn.action_batches import ActionBatch
 from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.lessons import Lessons
 from so_arm_policy.learn.loop import LoopConfig
-from so_arm_policy.learn.train import TrainConfig, train_action
+from so_arm_policy.learn.recordings import Recordings
+from so_arm_policy.learn.train import Drawn, TrainConfig, train_action
 
 CHECKED = 2048  # held-out chunks that a loss is taken from
 HEAD = 32  # channels of a head
@@ -50,7 +51,7 @@ def sized(config: ExpertConfig, width: int) -> ExpertConfig:
     return dataclasses.replace(config, width=width, heads=max(1, width // HEAD))
 
 
-def few(data: Demonstrations, count: int) -> npt.NDArray[np.bool_]:
+def few(data: Recordings, count: int) -> npt.NDArray[np.bool_]:
     """Return which episodes, (E,), to train on so that there are `count`, each task with its share; none held out."""
     usable = np.flatnonzero(data.demonstrated & ~data.held_out())
     if not 0 < count <= len(usable):
@@ -80,12 +81,13 @@ def flops_each(points: Sequence[Point]) -> float:
 
 
 def train_point(
-    config: TrainConfig, loop: LoopConfig, data: Demonstrations, context: Tensor, count: int, folder: Path
+    config: TrainConfig, loop: LoopConfig, lessons: Lessons, context: Tensor, count: int, folder: Path
 ) -> tuple[ActionExpert, Point]:
     """Train one size on `count` demonstrations; goes on where a killed run stopped."""
     sizes = config.expert.horizon, config.expert.prefix
     each = dataclasses.replace(config, action=loop)
-    source = ActionBatches(data, few(data, count), context, *sizes)
+    data = lessons.data
+    source = lessons.actions(few(data, count), context, *sizes)
     expert, effort = train_action(each, data, source, folder)
     parameters = sum(p.numel() for p in expert.parameters()) - sum(p.numel() for p in expert.context.parameters())
     samples = loop.steps * config.action_batch
@@ -97,14 +99,14 @@ def train_point(
         samples=samples,
         # Forward and backward: 6 for each parameter and row, after Kaplan et al., 2020.
         flops=6.0 * parameters * samples * config.expert.horizon,
-        loss=held_out_loss(expert, ActionBatches(data, data.held_out(), context, *sizes)),
+        loss=held_out_loss(expert, lessons.actions(data.held_out(), context, *sizes)),
         minutes=round(effort.seconds / 60, 2),
     )
     return expert, point
 
 
 @torch.no_grad()
-def held_out_loss(expert: ActionExpert, batches: ActionBatches) -> float:
+def held_out_loss(expert: ActionExpert, batches: Drawn[ActionBatch]) -> float:
     """Return the family's own loss on chunks of episodes never trained on; the same chunks and noise for every size."""
     batch = batches.draw(np.random.default_rng(5), CHECKED)
     torch.manual_seed(5)

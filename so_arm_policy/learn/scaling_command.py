@@ -8,7 +8,6 @@ from pathlib import Path
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.learn import train_command
 from so_arm_policy.learn.closed_loop import ClosedLoop
-from so_arm_policy.learn.demonstrations import Demonstrations
 from so_arm_policy.learn.families import family_config
 from so_arm_policy.learn.recipe import System2, Training
 from so_arm_policy.learn.scaling import (
@@ -51,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
     _check(args)
-    training, data = train_command.prepare(args)
+    training = train_command.prepare(args)
     out = args.out or Path("out") / "scaling" / f"{training.name}_{args.family}"
     path = out / "points.jsonl"
     todo = missing(read_points(path), args.widths, args.counts)
-    system2 = training.system2(data) if todo else None
+    system2 = training.system2() if todo else None
     for width, count in todo:
         assert system2 is not None
         steps = share(args.steps, count, max(args.counts))
-        append_point(path, _point(training, system2, data, width, count, steps, args.success_episodes))
+        append_point(path, _point(training, system2, width, count, steps, args.success_episodes))
     points = read_points(path)
     fit = None
     if len(points) >= LEAST_POINTS:
@@ -82,16 +81,14 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"scaling: got {got}, expected positive counts and budget, no negative number of episodes")
 
 
-def _point(
-    training: Training, system2: System2, data: Demonstrations, width: int, count: int, steps: int, episodes: int
-) -> Point:
+def _point(training: Training, system2: System2, width: int, count: int, steps: int, episodes: int) -> Point:
     """Train and judge one point of the grid."""
     config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, width))
     folder = training.run / "scaling" / f"{training.family}_{width}_{count}"
-    expert, point = train_point(config, lasting(config.action, steps), data, system2.context, count, folder)
+    expert, point = train_point(config, lasting(config.action, steps), training.lessons, system2.context, count, folder)
     if not episodes:
         return point
-    loop = ClosedLoop(tuple(task.name for task in training.tasks), folder / "best", training.jobs, episodes)
+    loop = ClosedLoop(training.lessons.names, folder / "best", training.jobs, episodes)
     training.export(system2.encoder, expert, loop.candidate)
     rates = loop.judge()
     return dataclasses.replace(point, success=sum(rates.values()) / len(rates))

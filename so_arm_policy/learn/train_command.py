@@ -13,6 +13,7 @@ from so_arm_policy.learn.collect import CollectConfig, collect, training_task, w
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, Source, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
+from so_arm_policy.learn.lessons import TaskLessons
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import history
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
@@ -24,10 +25,8 @@ from so_arm_policy.sim.tasks.task import Task
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    default = TrainConfig()
     parser.add_argument("tasks", help=f"what to learn, with commas: some of {', '.join(TASKS)}")
-    parser.add_argument("--family", default="flow", help=f"kind of policy: {', '.join(FAMILIES)}")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
+    configure_training(parser)
     parser.add_argument("--episodes", type=int, help="demonstrations of each task (default: as many as each needs)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of their datasets, one for each task")
     parser.add_argument(
@@ -39,6 +38,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="dataset of `so-arm collect --policy`, which System 2 learns from too; any number of them",
     )
     parser.add_argument(
+        "--watch-every", type=int, default=0, help="batches between closed-loop evaluations, 0 for none"
+    )
+    parser.add_argument("--watch-episodes", type=int, default=20, help="tries in each of them (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that collect and evaluate (default %(default)s)")
+    parser.add_argument("--name", help="of the bundle (default: the task, or the robot where there are more)")
+
+
+def configure_training(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of any training."""
+    default = TrainConfig()
+    parser.add_argument("--family", default="flow", help=f"kind of policy: {', '.join(FAMILIES)}")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default %(default)s)")
+    parser.add_argument(
         "--scene-steps",
         type=int,
         default=default.scene.steps,
@@ -47,13 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scene-from", type=Path, metavar="FILE", help="scene.pt of a run that System 2 begins from")
     parser.add_argument("--action-from", type=Path, metavar="FILE", help="action.pt of a run that System 1 begins from")
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
-    parser.add_argument(
-        "--watch-every", type=int, default=0, help="batches between closed-loop evaluations, 0 for none"
-    )
-    parser.add_argument("--watch-episodes", type=int, default=20, help="tries in each of them (default %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. expert.width=256")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that collect and evaluate (default %(default)s)")
-    parser.add_argument("--name", help="of the bundle (default: the task, or the robot where there are more)")
     parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/NAME_SEED)")
     parser.add_argument("--out", type=Path, help="the bundle (default out/bundles/NAME_FAMILY)")
 
@@ -62,39 +68,39 @@ def run(args: argparse.Namespace) -> int:
     """Collect what is missing, train, export."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    training, data = prepare(args)
-    out = args.out or Path("out") / "bundles" / f"{training.name}_{args.family}"
-    manifest = training.bundle(data, out)
-    print(f"{manifest.id} in {out}")
+    export(prepare(args), args.out)
     return 0
 
 
-def prepare(args: argparse.Namespace) -> tuple[Training, Demonstrations]:
-    """Return the training that the arguments ask for, and its demonstrations, collected where they were missing."""
+def export(training: Training, out: Path | None) -> None:
+    """Train, export to `out`, by default a folder of the training's name, and say so."""
+    out = out or Path("out") / "bundles" / f"{training.name}_{training.family}"
+    print(f"{training.bundle(out).id} in {out}")
+
+
+def prepare(args: argparse.Namespace) -> Training:
+    """Return the training that the arguments ask for; demonstrations that were missing have been collected."""
     tasks = tasks_of(args.tasks)
     robot = load_robot(tasks[0].robot)
     config = config_of(args, robot)
-    config.encoder.check_pretrained()
-    for flag, file in {"scene": args.scene_from, "action": args.action_from}.items():
-        if file is not None and not file.is_file():
-            raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run")
     name = args.name or (tasks[0].name if len(tasks) == 1 else robot.name)
     collecting = [CollectConfig.of(task.name, args.episodes) for task in tasks]
-    training = Training(
+    origin = origin_of(args, collecting)
+    size = config.encoder.image_height, config.encoder.image_width
+    shown = demonstrations(collecting, args.data, robot, size, args.jobs)
+    scenes = [open_source(training_task(watched(f)[0]), read_dataset(f, robot), size) for f in args.scenes]
+    return Training(
+        lessons=TaskLessons(Demonstrations([*shown, *scenes]), tasks),
         name=name,
-        tasks=tasks,
         robot=robot,
         config=config,
         run=args.run or Path("runs") / f"{name}_{args.seed}",
-        origin=origin_of(args, collecting),
+        origin=origin,
         jobs=args.jobs,
         watch_episodes=args.watch_episodes,
         scene_from=args.scene_from,
         action_from=args.action_from,
     )
-    size = config.encoder.image_height, config.encoder.image_width
-    scenes = [open_source(training_task(watched(f)[0]), read_dataset(f, robot), size) for f in args.scenes]
-    return training, Demonstrations([*demonstrations(collecting, args.data, robot, size, args.jobs), *scenes])
 
 
 def tasks_of(text: str) -> tuple[Task, ...]:
@@ -120,16 +126,23 @@ def origin_of(args: argparse.Namespace, collecting: list[CollectConfig]) -> dict
     """Return what a manifest says of where it came from: command, demonstrations, policies watched, other runs."""
     policies = {str(folder): watched(folder)[1] for folder in args.scenes}
     episodes = {each.task: each.episodes for each in collecting}
-    more = {
-        "scenes": policies,
-        "scene_from": history(args.scene_from) if args.scene_from else {},
-        "action_from": history(args.action_from) if args.action_from else {},
-    }
-    return {"command": command_of(args), "episodes": episodes, **{name: facts for name, facts in more.items() if facts}}
+    return (
+        {"command": command_of(args), "episodes": episodes} | ({"scenes": policies} if policies else {}) | begun(args)
+    )
+
+
+def begun(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what a manifest says of the runs that the systems begin from."""
+    files = {"scene_from": args.scene_from, "action_from": args.action_from}
+    found = {name: history(file) for name, file in files.items() if file is not None}
+    return {name: facts for name, facts in found.items() if facts}
 
 
 def config_of(args: argparse.Namespace, robot: RobotConfig) -> TrainConfig:
-    """Return the config that the arguments ask for, for the joints and cameras of `robot`. Raises ConfigError."""
+    """Return the config that the arguments ask for, for the joints and cameras of `robot`.
+
+    Raises ConfigError, and InputError for files that are not there, before any long work.
+    """
     joints, cameras = len(robot.joints), len(robot.cameras)
     default = TrainConfig(
         encoder=SceneEncoderConfig(joints=joints, cameras=cameras), expert=family_config(args.family)(joints=joints)
@@ -142,21 +155,29 @@ def config_of(args: argparse.Namespace, robot: RobotConfig) -> TrainConfig:
             default.action,
             steps=args.steps,
             seed=args.seed,
-            watch_every=args.watch_every,
+            watch_every=getattr(args, "watch_every", 0),  # recordings cannot be tried in the simulator
             checkpoint_every=max(1, min(default.action.checkpoint_every, args.steps // 4)),
         ),
     )
-    return overridden(config, args.set)
+    config = overridden(config, args.set)
+    config.encoder.check_pretrained()
+    for flag, file in {"scene": args.scene_from, "action": args.action_from}.items():
+        if file is not None and not file.is_file():
+            raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run")
+    return config
 
 
 def command_of(args: argparse.Namespace) -> str:
     """Return the command line that makes the same bundle again."""
-    given = {"--episodes": args.episodes, "--name": args.name, "--scene-from": args.scene_from}
-    given |= {"--action-from": args.action_from}
+    given = {"--watch-every": args.watch_every, "--episodes": args.episodes, "--name": args.name}
     more = "".join(f" {flag} {value}" for flag, value in given.items() if value is not None)
     more += "".join(f" --scenes {folder}" for folder in args.scenes)
-    more += "".join(f" --set {change}" for change in args.set)
-    return (
-        f"so-arm train {args.tasks} --family {args.family} --seed {args.seed} --scene-steps {args.scene_steps}"
-        f" --steps {args.steps} --watch-every {args.watch_every}{more}"
-    )
+    return f"so-arm train {args.tasks}{more}{training_flags(args)}"
+
+
+def training_flags(args: argparse.Namespace) -> str:
+    """Return the part of a command line that any training has."""
+    flags = f" --family {args.family} --seed {args.seed} --scene-steps {args.scene_steps} --steps {args.steps}"
+    files = {"--scene-from": args.scene_from, "--action-from": args.action_from}
+    flags += "".join(f" {flag} {file}" for flag, file in files.items() if file is not None)
+    return flags + "".join(f" --set {change}" for change in args.set)

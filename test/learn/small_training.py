@@ -8,6 +8,7 @@ from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, open_source
 from so_arm_policy.learn.diffusion import DiffusionConfig
 from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.lessons import TaskLessons
 from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
@@ -32,10 +33,10 @@ def opened(folder):
     return Demonstrations([open_source(task, dataset, (96, 128)) for task, dataset in sources])
 
 
-def training(run, family, **action):
+def training(run, family, data, **action):
     return Training(
+        lessons=TaskLessons(data, tuple(training_task(config.task) for config in COLLECT)),
         name="two",
-        tasks=tuple(training_task(config.task) for config in COLLECT),
         robot=load_robot("so101"),
         config=TrainConfig(
             scene=LoopConfig(steps=2, warmup=1),

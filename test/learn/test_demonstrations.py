@@ -12,8 +12,9 @@ from so_arm_policy.learn.collect import CollectConfig, collect, training_task, w
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
-from so_arm_policy.learn.demonstrations import Demonstrations, newest_frames, open_source
+from so_arm_policy.learn.demonstrations import Demonstrations, open_source
 from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.recordings import newest_frames
 from so_arm_policy.learn.scaling import few
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.learn.train_command import tasks_of
@@ -49,7 +50,7 @@ def test_pictures_and_labels_belong_together(data):
 
 
 def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, tmp_path):
-    training(tmp_path / "run", "flow").bundle(data, tmp_path / "bundle")
+    training(tmp_path / "run", "flow", data).bundle(tmp_path / "bundle")
     config = CollectConfig(task="pick_place", episodes=1, shard=1, picture_every=12, policy=str(tmp_path / "bundle"))
     collect(config, tmp_path / "scenes", jobs=1)
     task, policy = watched(tmp_path / "scenes")
@@ -61,7 +62,7 @@ def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, tmp_path):
     both = Demonstrations([*data.sources, scenes])
     assert both.demonstrated.tolist() == [True] * 10 + [False]
     assert set(data.task_of[few(both, 8)[:10]]) == {0, 1}
-    context = training(tmp_path / "run2", "flow").system2(both).context
+    context = training(tmp_path / "run2", "flow", both).system2().context
     assert context[: len(data.frames)].abs().sum(dim=(1, 2)).min() > 0
     assert context[len(data.frames) :].abs().max() == 0
     shown = np.flatnonzero(~both.demonstrated[both.episode[both.frames]])
@@ -107,7 +108,7 @@ def test_too_few_or_other_demonstrations_are_named(data, tmp_path):
     with pytest.raises(ConfigError, match="action_batch 0"):
         TrainConfig(action_batch=0)
     with pytest.raises(ConfigError, match="0 episodes to watch"):
-        dataclasses.replace(training(tmp_path, "flow"), watch_episodes=0)
+        dataclasses.replace(training(tmp_path, "flow", data), watch_episodes=0)
     with pytest.raises(ConfigError, match="task: got 'dance'"):
         CollectConfig(task="dance")
     with pytest.raises(ConfigError, match="got an expert for 5 context tokens"):

@@ -17,6 +17,7 @@ from so_arm_policy.learn.action_batches import ActionBatches
 from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations import Demonstrations, open_source
+from so_arm_policy.learn.lessons import TaskLessons
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import export_run, history
 from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
@@ -47,7 +48,7 @@ def acted(bundle, robot, instruction):
 @pytest.mark.parametrize("family", EXPERTS)
 def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
     robot = load_robot("so101")
-    manifest = training(run, family).bundle(data, tmp_path / "bundle")
+    manifest = training(run, family, data).bundle(tmp_path / "bundle")
     assert manifest.family == family
     assert max(manifest.training["parity_max_abs"].values()) <= 1e-5
     assert set(json.loads((tmp_path / "bundle/manifest.json").read_text())["files"]) == {
@@ -82,8 +83,10 @@ def test_a_policy_for_two_arms_is_made_the_same_way(tmp_path):
     assert shown.images.shape == (8, 3, 96, 128, 3)
     assert (shown.names[:, -1] == NOWHERE).all()  # no plate
     assert (shown.place[:, 2] < 0.01).all()
-    new = Training((task,), "handover", robot, config_of(args, robot), tmp_path / "run", {"note": "two arms"}, jobs=1)
-    manifest = new.bundle(data, tmp_path / "bundle")
+    new = Training(
+        TaskLessons(data, (task,)), "handover", robot, config_of(args, robot), tmp_path / "run", {"note": "two arms"}
+    )
+    manifest = new.bundle(tmp_path / "bundle")
     assert manifest.cameras == robot.camera_names
     assert manifest.joints == robot.joint_names
     bundle = load_bundle(tmp_path / "bundle", robot)
@@ -94,19 +97,19 @@ def test_a_policy_for_two_arms_is_made_the_same_way(tmp_path):
 
 
 def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data, tmp_path):
-    first = training(run, "flow").bundle(data, tmp_path / "a")
+    first = training(run, "flow", data).bundle(tmp_path / "a")
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
-    again = training(run, "flow").bundle(data, tmp_path / "b")
+    again = training(run, "flow", data).bundle(tmp_path / "b")
     after = {path: path.stat().st_mtime_ns for path in run.rglob("*.*") if "tensorboard" not in str(path)}
     assert again.id == first.id
     assert all(before[path] == time for path, time in after.items())
-    act = training(run, "act").bundle(data, tmp_path / "c")
+    act = training(run, "act", data).bundle(tmp_path / "c")
     assert act.training["scene"] == first.training["scene"]
 
 
 def test_a_run_is_exported_again_from_its_checkpoints(run, data, tmp_path, capsys):
-    first = training(run, "act").bundle(data, tmp_path / "a")
-    training(run, "flow").bundle(data, tmp_path / "b")
+    first = training(run, "act", data).bundle(tmp_path / "a")
+    training(run, "flow", data).bundle(tmp_path / "b")
     with pytest.raises(InputError, match=r"got families \['act', 'flow'.*\], expected one of them as --family"):
         export_run(run)
     assert main(["export", str(run), "--family", "act", "--out", str(tmp_path / "again")]) == 0
@@ -132,8 +135,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
 
 
 def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
-    first = training(run, "act").bundle(data, tmp_path / "a")
-    new = training(tmp_path / "run", "act")
+    first = training(run, "act", data).bundle(tmp_path / "a")
+    new = training(tmp_path / "run", "act", data)
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
     with pytest.raises(ConfigError, match="got 0 batches for System 2"):
         dataclasses.replace(new, config=kept)
@@ -142,9 +145,9 @@ def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
     wider = SceneEncoderConfig(width=64, vision_layers=1, fusion_layers=1)
     other = dataclasses.replace(kept, encoder=wider, expert=dataclasses.replace(kept.expert, context_width=64))
     with pytest.raises(InputError, match=r"scene\.pt: got no \[.*expected the whole of a System 2"):
-        dataclasses.replace(new, config=other, scene_from=run / "scene.pt").system2(data)
+        dataclasses.replace(new, config=other, scene_from=run / "scene.pt").system2()
     again = dataclasses.replace(new, config=kept, scene_from=run / "scene.pt")
-    second = again.bundle(data, tmp_path / "b")
+    second = again.bundle(tmp_path / "b")
     assert second.training["scene"] == first.training["scene"]
     assert "scene_minutes" not in second.training
     assert second.id == first.id  # same weights, same files
@@ -153,20 +156,20 @@ def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
 
 
 def test_system_1_of_another_run_is_where_the_next_one_begins(run, data, tmp_path):
-    training(run, "act").bundle(data, tmp_path / "a")
-    new = training(tmp_path / "run", "act", steps=1, warmup=0, rate=1e-7)
+    training(run, "act", data).bundle(tmp_path / "a")
+    new = training(tmp_path / "run", "act", data, steps=1, warmup=0, rate=1e-7)
     assert history(run / "scene.pt") == history(run / "act" / "action.pt")
     assert history(run / "scene.pt")["commit"]
     assert history(tmp_path / "scene.pt") == {}
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
     files = {"scene_from": run / "scene.pt", "action_from": run / "act" / "action.pt"}
-    dataclasses.replace(new, config=kept, **files).bundle(data, tmp_path / "b")
+    dataclasses.replace(new, config=kept, **files).bundle(tmp_path / "b")
     old, near = (torch.load(r / "act" / "action.pt", weights_only=True)["averaged"] for r in (run, tmp_path / "run"))
     assert {name for name in old if not torch.allclose(old[name], near[name], atol=1e-5)} <= {"n_averaged"}
 
 
 def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
-    training(run, "act").bundle(data, tmp_path / "a")
+    training(run, "act", data).bundle(tmp_path / "a")
     with pytest.raises(InputError, match="no such folder"):
         export_run(tmp_path / "none")
     with pytest.raises(InputError, match=r"got families \[\], expected a run that `so-arm train` has begun"):
@@ -192,7 +195,7 @@ def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
 
 
 def test_the_best_of_the_closed_loop_evaluations_is_exported(data, tmp_path):
-    manifest = training(tmp_path / "run", "act", steps=2, watch_every=1).bundle(data, tmp_path / "bundle")
+    manifest = training(tmp_path / "run", "act", data, steps=2, watch_every=1).bundle(tmp_path / "bundle")
     kept = json.loads((tmp_path / "run" / "act" / "best.json").read_text())
     assert 0.0 <= kept["success"] <= 1.0
     assert manifest.training["watched_at_step"] in (1, 2)
@@ -201,10 +204,11 @@ def test_the_best_of_the_closed_loop_evaluations_is_exported(data, tmp_path):
 
 
 def test_a_point_of_a_scaling_grid_says_what_was_trained_on_how_much(run, data, tmp_path):
-    system2 = training(run, "flow").system2(data)
+    lessons = training(run, "flow", data).lessons
+    system2 = training(run, "flow", data).system2()
     config = dataclasses.replace(system2.config, expert=sized(system2.config.expert, 64))
     assert config.expert.heads == 2
-    expert, point = train_point(config, config.action, data, system2.context, 4, tmp_path / "point")
+    expert, point = train_point(config, config.action, lessons, system2.context, 4, tmp_path / "point")
     assert point.demonstrations == few(data, 4).sum() == 4
     assert not (few(data, 4) & data.held_out()).any()
     assert set(data.task_of[few(data, 4)]) == {0, 1}
@@ -219,9 +223,9 @@ def test_a_point_of_a_scaling_grid_says_what_was_trained_on_how_much(run, data, 
 def test_demonstrations_of_another_kind_or_run_are_not_mixed(folder, run, data, tmp_path):
     with pytest.raises(ConfigError, match=r"'picture_every': 12.*, expected .*'picture_every': 6.*another folder"):
         collect(dataclasses.replace(COLLECT[0], picture_every=6), folder / "reach", jobs=1)
-    training(run, "flow").system2(data)
+    training(run, "flow", data).system2()
     other = opened(folder)
     other.q = other.q + np.float32(0.01)
     assert other.digest != data.digest
     with pytest.raises(ConfigError, match="choose another --run"):
-        training(run, "flow").system2(other)
+        training(run, "flow", other).system2()

@@ -129,16 +129,22 @@ class Dataset:
         return parquet_images(path, key, [start + row for row in wanted], self.info.features[key].picture_size)
 
     def all_pictures(
-        self, episode: int, rows: Sequence[int] | Ints, size: tuple[int, int] | None = None
+        self,
+        episode: int,
+        rows: Sequence[int] | Ints,
+        size: tuple[int, int] | None = None,
+        cameras: Sequence[str] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Decode what all cameras saw: (k, cameras, height, width, 3), resized to `size` (height, width) if given.
+        """Decode what cameras saw: (k, cameras, height, width, 3), resized to `size` (height, width) if given.
 
-        Raises InputError when the cameras' pictures differ in size and no size is given.
+        cameras: which, in what order; by default all. Raises InputError when their pictures differ in size and no size
+        is given.
         """
-        sizes = {camera: self.info.features[self.info.camera_key(camera)].picture_size for camera in self.cameras}
+        wanted = self.cameras if cameras is None else cameras
+        sizes = {camera: self.info.features[self.info.camera_key(camera)].picture_size for camera in wanted}
         if not sizes or (size is None and len(set(sizes.values())) > 1):
             raise InputError(f"{self.folder}: got cameras of (height, width) {sizes}, expected equal ones, or size=...")
-        views = [self.pictures(episode, rows, camera) for camera in self.cameras]
+        views = [self.pictures(episode, rows, camera) for camera in wanted]
         if size is not None:
             views = [np.stack([resize(picture, *size) for picture in view]) for view in views]
         return np.stack(views, axis=1)
