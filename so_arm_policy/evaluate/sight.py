@@ -3,7 +3,6 @@
 Computed after the run from the recorded pictures, so that it costs the run nothing.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.robot import ArmConfig
 from so_arm_policy.core.values import CameraImage, Image, JointSample
 from so_arm_policy.evaluate.recording import Frame, Recording
 from so_arm_policy.policy.bundle import Bundle
@@ -90,7 +88,7 @@ def _sight(recording: Recording, truth: Truth, bundle: Bundle, system2: System2,
         name: lit_up(frames[name].rgb, attention, float(system2.last_attention.max()))
         for name, attention in zip(bundle.manifest.cameras, system2.last_attention, strict=True)
     }
-    point = in_world(recording.robot.arms[0], system2.last_grounding)
+    point = system2.last_grounding
     focus, goal = truth.focus(any_frame.time_s, any_frame.instruction)
     placed = any(step.place is not None for step in goal.steps)
     if OVERHEAD in pictures:
@@ -103,13 +101,6 @@ def _sight(recording: Recording, truth: Truth, bundle: Bundle, system2: System2,
             _square(pictures[OVERHEAD], square)
     error_m = float(np.linalg.norm(point[:2] - focus.source[:2]))
     return Sight(instruction=any_frame.instruction, pictures=pictures, error_m=error_m, placed=placed)
-
-
-def in_world(arm: ArmConfig, point: FloatArray) -> FloatArray:
-    """Return a point (3,) m of the arm's base frame in the world frame."""
-    c, s = math.cos(arm.base_yaw), math.sin(arm.base_yaw)
-    R_world_base = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    return R_world_base @ point + np.array(arm.base_xyz)
 
 
 def lit_up(rgb: Image, attention: npt.NDArray[np.float32], most: float, scale: int = 2) -> Image:

@@ -75,7 +75,7 @@ class SceneEncoderConfig:
 class SceneFeatures:
     """What System 2 makes of pictures and words; B rows.
 
-    tokens: (B, N, d), the context. source, place: (B, 3) m, arm's base frame: where the object is and where it should
+    tokens: (B, N, d), the context. source, place: (B, 3) m, world frame: where the object is and where it should
     go. roll: (B, 2) cosine and sine of the roll that the wrist takes it with. progress: (B, 3) logits of the step under
     way: the first, the second, none any more. pointers: (B, POINTERS, cameras * rows * columns) logits of patches.
     """

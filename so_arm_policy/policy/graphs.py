@@ -60,7 +60,8 @@ class GraphSpec:
 def system2_spec(manifest: Manifest) -> GraphSpec:
     """Return what system2.onnx must look like: images (C, H, W, 3), tokens (L,), state (n,) rad -> keys and values.
 
-    grounding: (3,) m, base frame, where the instruction's object is. attention: (C, rows, columns) over the pictures.
+    grounding: (3,) m, world frame, where the instruction's object is (of a bundle of recordings: where the hand goes
+    next). attention: (C, rows, columns) over the pictures.
     """
     cameras = len(manifest.cameras)
     inputs = {

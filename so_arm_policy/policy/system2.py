@@ -36,7 +36,7 @@ class System2:
     def encode(self, images: Mapping[str, CameraImage], instruction: str, sample: JointSample) -> Context:
         """Return the context of the newest `images` (by camera name, more than needed is fine), stamped by the oldest.
 
-        Leaves `last_grounding`, (3,) m in the base frame: where the instruction's object is thought to be, and
+        Leaves `last_grounding`, (3,) m in the world frame: where the instruction's object is thought to be, and
         `last_attention`, (cameras, rows, columns). Raises InputError for a missing camera, a picture that is not the
         robot's size, a stamp of zero, an instruction it cannot read, or joints that are not finite.
         """
