@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of state and action (default: as the dataset says, else degrees)",
     )
     configure_training(parser)
+    parser.set_defaults(watch_every=0)  # most recordings cannot be tried in the simulator
 
 
 def run(args: argparse.Namespace) -> int:

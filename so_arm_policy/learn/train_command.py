@@ -155,7 +155,7 @@ def config_of(args: argparse.Namespace, robot: RobotConfig) -> TrainConfig:
             default.action,
             steps=args.steps,
             seed=args.seed,
-            watch_every=getattr(args, "watch_every", 0),  # recordings cannot be tried in the simulator
+            watch_every=args.watch_every,
             checkpoint_every=max(1, min(default.action.checkpoint_every, args.steps // 4)),
         ),
     )
