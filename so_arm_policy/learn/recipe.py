@@ -1,7 +1,7 @@
 """One training from demonstrations to a bundle: what is done already is found in the run's folder and not done again.
 
-A run's folder holds the tokenizer, System 2 (scene.pt), its tokens for all demonstrations (context-*.npy), and a folder
-for each family. Families of one run share System 2.
+A run's folder holds the tokenizer, System 2 (scene.pt, and what made it: scene.json), its tokens for all
+demonstrations (context-*.npy), and a folder for each family. Families of one run share System 2.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
 from so_arm_policy.learn.lessons import Lessons
 from so_arm_policy.learn.loop import Effort, Watch
-from so_arm_policy.learn.run_notes import RunNote
+from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
@@ -111,10 +111,12 @@ class Training:
         config = dataclasses.replace(
             self.config, encoder=dataclasses.replace(self.config.encoder, vocabulary=vocabulary)
         )
+        keep_scene_facts(self.run, self._facts())
         data, unseen = lessons.data, lessons.data.held_out()
         scenes = lessons.scenes(~unseen, words, config.encoder.grid)
         encoder, effort = train_scene(config, lessons.objective, scenes, self.run, self.scene_from)
         self._note("scene", lessons.check(encoder, unseen, words), effort, config.scene_batch)
+        keep_scene_facts(self.run, self._facts())
         # scene.pt belongs to these demonstrations, or training would have refused it; so the tokens follow from both.
         context = cached(self.run / f"context-{data.digest}.npy", lambda: context_tokens(encoder, data, words))
         return System2(config, encoder, context)

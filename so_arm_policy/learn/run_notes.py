@@ -19,7 +19,7 @@ from so_arm_policy.learn.train import frozen
 from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.robot.description import load_robot
 
-FILE_NAME = "run.json"
+FILE_NAME, SCENE_FACTS = "run.json", "scene.json"
 HISTORY = ("command", "commit", "scenes", "scene_minutes", "action_minutes", "scene_from", "action_from")
 
 
@@ -72,11 +72,50 @@ def read_note(folder: Path) -> RunNote:
         raise InputError(f"{path}: got {error}, expected the note of a run of `so-arm train`") from error
 
 
+def keep_scene_facts(run: Path, facts: dict[str, Any]) -> None:
+    """Write what makes System 2 beside it, before it is trained and after; other families of `run` find it trained.
+
+    Raises InputError.
+    """
+    path = run / SCENE_FACTS
+    if path.exists():
+        said = _read_facts(path)
+        if any(said.get(name) != facts.get(name) for name in ("command", "commit")):
+            return
+    elif path.with_suffix(".pt").exists():
+        return
+    partial = path.with_name(f"{SCENE_FACTS}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: got {error.strerror or error}, expected to write it") from error
+
+
 def history(checkpoint: Path) -> dict[str, Any]:
-    """Return how a checkpoint was made: command, commit and what it began from; nothing without a note beside it."""
+    """Return how a checkpoint was made: command, commit and what it began from; nothing without a note beside it.
+
+    Raises InputError for notes that cannot be read.
+    """
+    facts = checkpoint.with_suffix(".json")
     notes = [*checkpoint.parent.glob(FILE_NAME), *sorted(checkpoint.parent.glob(f"*/{FILE_NAME}"))]
-    training = read_note(notes[0].parent).training if notes else {}
+    training: dict[str, Any] = {}
+    if facts.exists():
+        training = _read_facts(facts)
+    elif notes:
+        training = read_note(notes[0].parent).training
     return {name: training[name] for name in HISTORY if name in training}
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: got {error}, expected what made the checkpoint beside it") from error
+    if not isinstance(facts, dict):
+        raise InputError(f"{path}: got {type(facts).__name__}, expected what made the checkpoint beside it")
+    return facts
 
 
 def export_run(run: Path, family: str | None = None, out: Path | None = None) -> tuple[Manifest, Path]:

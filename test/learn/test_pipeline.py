@@ -158,9 +158,15 @@ def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
 def test_system_1_of_another_run_is_where_the_next_one_begins(run, data, tmp_path):
     training(run, "act", data).bundle(tmp_path / "a")
     new = training(tmp_path / "run", "act", data, steps=1, warmup=0, rate=1e-7)
-    assert history(run / "scene.pt") == history(run / "act" / "action.pt")
-    assert history(run / "scene.pt")["commit"]
+    assert set(history(run / "act" / "action.pt")) == {"commit", "scene_minutes", "action_minutes"}
+    assert set(history(run / "scene.pt")) == {"commit", "scene_minutes"}
     assert history(tmp_path / "scene.pt") == {}
+    facts = json.loads((run / "scene.json").read_text())
+    (tmp_path / "scene.json").write_text(json.dumps(facts | {"command": "so-arm train the first"}))
+    assert history(tmp_path / "scene.pt")["command"] == "so-arm train the first"
+    (tmp_path / "scene.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"scene\.json: got list, expected what made the checkpoint"):
+        history(tmp_path / "scene.pt")
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
     files = {"scene_from": run / "scene.pt", "action_from": run / "act" / "action.pt"}
     dataclasses.replace(new, config=kept, **files).bundle(tmp_path / "b")
