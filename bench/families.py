@@ -32,9 +32,9 @@ from tqdm import tqdm
 
 from so_arm_policy.core.errors import SoArmError
 from so_arm_policy.core.overrides import overridden
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.export import Graph, graphs
 from so_arm_policy.learn.families import FAMILIES, family_config, make_expert
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.int8 import quantised
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 from so_arm_policy.robot.description import load_robot

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from so_arm_policy.core.errors import BundleError
-from so_arm_policy.learn.flow import FlowConfig, FlowExpert
+from so_arm_policy.learn.families.flow import FlowConfig, FlowExpert
 from so_arm_policy.policy.manifest import Manifest
 
 

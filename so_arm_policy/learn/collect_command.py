@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from so_arm_policy.learn.collect import CollectConfig, collect
+from so_arm_policy.learn.demonstrations.collect import CollectConfig, collect
 from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.sim.tasks import TASKS, make_task
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.expert import ActionExpert
+from so_arm_policy.learn.families.expert import ActionExpert
 from so_arm_policy.learn.int8 import DIFFERENCE as INT8_DIFFERENCE
 from so_arm_policy.learn.int8 import FILE_NAME as INT8
 from so_arm_policy.learn.int8 import quantised

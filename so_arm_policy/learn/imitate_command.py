@@ -8,9 +8,9 @@ from typing import Any
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.datasets.units import Units
-from so_arm_policy.learn.lessons import RecordedLessons
+from so_arm_policy.learn.demonstrations.recordings import Recordings, open_recorded
+from so_arm_policy.learn.lessons.lessons import RecordedLessons
 from so_arm_policy.learn.recipe import Training
-from so_arm_policy.learn.recordings import Recordings, open_recorded
 from so_arm_policy.learn.train_command import begun, config_of, configure_training, export, training_flags
 from so_arm_policy.robot.description import load_robot
 

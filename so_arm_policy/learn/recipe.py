@@ -22,13 +22,13 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.asking import Words
 from so_arm_policy.learn.closed_loop import ClosedLoop
-from so_arm_policy.learn.episode_rows import ROW_TICKS
-from so_arm_policy.learn.expert import ActionExpert
+from so_arm_policy.learn.demonstrations.episode_rows import ROW_TICKS
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES
-from so_arm_policy.learn.lessons import Lessons
+from so_arm_policy.learn.families.expert import ActionExpert
+from so_arm_policy.learn.lessons.asking import Words
+from so_arm_policy.learn.lessons.lessons import Lessons
 from so_arm_policy.learn.loop import Effort, Watch
 from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts
 from so_arm_policy.learn.scene_encoder import SceneEncoder

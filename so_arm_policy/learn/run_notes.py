@@ -11,9 +11,9 @@ import torch
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.export import Recipe, export_bundle
 from so_arm_policy.learn.families import FAMILIES, family_config, make_expert
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 from so_arm_policy.learn.train import frozen
 from so_arm_policy.policy.manifest import Manifest

@@ -10,7 +10,7 @@ from so_arm_policy.learn import train_command
 from so_arm_policy.learn.closed_loop import ClosedLoop
 from so_arm_policy.learn.families import family_config
 from so_arm_policy.learn.recipe import System2, Training
-from so_arm_policy.learn.scaling import (
+from so_arm_policy.learn.scaling.grid import (
     Point,
     append_point,
     flops_each,
@@ -21,8 +21,8 @@ from so_arm_policy.learn.scaling import (
     sized,
     train_point,
 )
-from so_arm_policy.learn.scaling_law import LEAST_POINTS, Fit, fit_law
-from so_arm_policy.learn.scaling_plot import draw_scaling
+from so_arm_policy.learn.scaling.law import LEAST_POINTS, Fit, fit_law
+from so_arm_policy.learn.scaling.plot import draw_scaling
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

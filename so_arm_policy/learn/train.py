@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.learn.action_batches import ActionBatch
-from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.demonstrations.recordings import Recordings
 from so_arm_policy.learn.families import make_expert
-from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.flow import FlowConfig
+from so_arm_policy.learn.lessons.action_batches import ActionBatch
+from so_arm_policy.learn.lessons.asking import Words
 from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, adopt, fit
-from so_arm_policy.learn.recordings import Recordings
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from typing import Any
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.overrides import overridden
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.collect import CollectConfig, collect, training_task, watched
 from so_arm_policy.learn.datasets.reader import read_dataset
-from so_arm_policy.learn.demonstrations import Demonstrations, Source, open_source
+from so_arm_policy.learn.demonstrations.collect import CollectConfig, collect, training_task, watched
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations, Source, open_source
 from so_arm_policy.learn.families import FAMILIES, family_config
-from so_arm_policy.learn.lessons import TaskLessons
+from so_arm_policy.learn.lessons.lessons import TaskLessons
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import history
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from small_training import COLLECT, opened  # noqa: E402
 
-from so_arm_policy.learn.collect import collect  # noqa: E402
+from so_arm_policy.learn.demonstrations.collect import collect  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
 """Demonstrations of two tasks, and a training of two steps on them: small, but every part is the real one."""
 
-from so_arm_policy.learn.act import ActConfig
-from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.autoregressive import AutoregressiveConfig
-from so_arm_policy.learn.collect import CollectConfig, training_task
 from so_arm_policy.learn.datasets.reader import read_dataset
-from so_arm_policy.learn.demonstrations import Demonstrations, open_source
-from so_arm_policy.learn.diffusion import DiffusionConfig
-from so_arm_policy.learn.flow import FlowConfig
-from so_arm_policy.learn.lessons import TaskLessons
+from so_arm_policy.learn.demonstrations.collect import CollectConfig, training_task
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations, open_source
+from so_arm_policy.learn.families.act import ActConfig
+from so_arm_policy.learn.families.autoregressive import AutoregressiveConfig
+from so_arm_policy.learn.families.diffusion import DiffusionConfig
+from so_arm_policy.learn.families.flow import FlowConfig
+from so_arm_policy.learn.lessons.asking import Words
+from so_arm_policy.learn.lessons.lessons import TaskLessons
 from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from so_arm_policy.learn.asking import DONE, Answer, Question, Words, answer, draw_question
-from so_arm_policy.learn.collect import training_task
-from so_arm_policy.learn.labels import names_of
+from so_arm_policy.learn.demonstrations.collect import training_task
+from so_arm_policy.learn.demonstrations.labels import names_of
+from so_arm_policy.learn.lessons.asking import DONE, Answer, Question, Words, answer, draw_question
 from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 
 SORT = Question("first the {object} {in}, then the {object2} {in2}", (2, 0), (0, 1))

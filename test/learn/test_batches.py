@@ -4,8 +4,14 @@ import numpy as np
 import torch
 from small_training import words_for
 
-from so_arm_policy.learn.action_batches import MOST_LATE_ROWS, ActionBatches, onward_rows, rows_before, still_frames
-from so_arm_policy.learn.scene_batches import NOWHERE, SceneBatches
+from so_arm_policy.learn.lessons.action_batches import (
+    MOST_LATE_ROWS,
+    ActionBatches,
+    onward_rows,
+    rows_before,
+    still_frames,
+)
+from so_arm_policy.learn.lessons.scene_batches import NOWHERE, SceneBatches
 
 
 def drawn(data, horizon, size):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from so_arm_policy.learn.flow import FlowConfig, FlowExpert
+from so_arm_policy.learn.families.flow import FlowConfig, FlowExpert
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 

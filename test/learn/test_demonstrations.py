@@ -7,15 +7,15 @@ import pytest
 from small_training import COLLECT, opened, training
 
 from so_arm_policy.core.errors import BundleError, ConfigError, InputError
-from so_arm_policy.learn.action_batches import ActionBatches
-from so_arm_policy.learn.collect import CollectConfig, collect, training_task, watched
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
-from so_arm_policy.learn.demonstrations import Demonstrations, open_source
-from so_arm_policy.learn.flow import FlowConfig
-from so_arm_policy.learn.recordings import newest_frames
-from so_arm_policy.learn.scaling import few
+from so_arm_policy.learn.demonstrations.collect import CollectConfig, collect, training_task, watched
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations, open_source
+from so_arm_policy.learn.demonstrations.recordings import newest_frames
+from so_arm_policy.learn.families.flow import FlowConfig
+from so_arm_policy.learn.lessons.action_batches import ActionBatches
+from so_arm_policy.learn.scaling.grid import few
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.learn.train_command import tasks_of
 from so_arm_policy.policy.manifest import read_manifest

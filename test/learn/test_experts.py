@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.learn.act import ActConfig, ActExpert
-from so_arm_policy.learn.action_tokens import ActionTokens
-from so_arm_policy.learn.autoregressive import AutoregressiveConfig
-from so_arm_policy.learn.coding import ChunkCoding
-from so_arm_policy.learn.diffusion import DiffusionConfig
-from so_arm_policy.learn.expert import ExpertConfig
 from so_arm_policy.learn.export import system1_graph
 from so_arm_policy.learn.families import FAMILIES, family_config, make_expert
-from so_arm_policy.learn.flow import FlowConfig, FlowExpert
+from so_arm_policy.learn.families.act import ActConfig, ActExpert
+from so_arm_policy.learn.families.action_tokens import ActionTokens
+from so_arm_policy.learn.families.autoregressive import AutoregressiveConfig
+from so_arm_policy.learn.families.coding import ChunkCoding
+from so_arm_policy.learn.families.diffusion import DiffusionConfig
+from so_arm_policy.learn.families.expert import ExpertConfig
+from so_arm_policy.learn.families.flow import FlowConfig, FlowExpert
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 
 SIZES = {"joints": 3, "horizon": 8, "context_width": 16, "context_tokens": 5, "width": 32, "heads": 2, "layers": 1}

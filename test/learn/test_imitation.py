@@ -9,14 +9,14 @@ from small_training import words_for
 
 from so_arm_policy.cli import main
 from so_arm_policy.core.values import CameraImage, JointSample
-from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.collect import training_task
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
-from so_arm_policy.learn.imitation_batches import AHEAD, RecordedActionBatches, RecordedSceneBatches, dying
-from so_arm_policy.learn.keyframes import fingertips, keyframes, next_places
-from so_arm_policy.learn.recordings import Recordings, open_recorded
+from so_arm_policy.learn.demonstrations.collect import training_task
+from so_arm_policy.learn.demonstrations.keyframes import fingertips, keyframes, next_places
+from so_arm_policy.learn.demonstrations.recordings import Recordings, open_recorded
+from so_arm_policy.learn.lessons.asking import Words
+from so_arm_policy.learn.lessons.imitation_batches import AHEAD, RecordedActionBatches, RecordedSceneBatches, dying
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.system1 import System1
 from so_arm_policy.policy.system2 import System2

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from so_arm_policy.core.errors import BundleError, ConfigError
-from so_arm_policy.learn.autoregressive import AutoregressiveConfig
 from so_arm_policy.learn.export import system1_graph
 from so_arm_policy.learn.families import make_expert
-from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.families.autoregressive import AutoregressiveConfig
+from so_arm_policy.learn.families.flow import FlowConfig
 from so_arm_policy.learn.int8 import DIFFERENCE, FILE_NAME, add_int8, quantised
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.manifest import read_manifest, write_manifest

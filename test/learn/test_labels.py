@@ -1,7 +1,7 @@
 import numpy as np
 
-from so_arm_policy.learn.collect import training_task
-from so_arm_policy.learn.labels import ABSENT, SceneLabels
+from so_arm_policy.learn.demonstrations.collect import training_task
+from so_arm_policy.learn.demonstrations.labels import ABSENT, SceneLabels
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.simulator import Simulator
 

@@ -13,15 +13,15 @@ from small_training import COLLECT, EXPERTS, opened, training, words_for
 from so_arm_policy.cli import main
 from so_arm_policy.core.errors import BundleError, ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, JointSample
-from so_arm_policy.learn.action_batches import ActionBatches
-from so_arm_policy.learn.collect import CollectConfig, collect, training_task
 from so_arm_policy.learn.datasets.reader import read_dataset
-from so_arm_policy.learn.demonstrations import Demonstrations, open_source
-from so_arm_policy.learn.lessons import TaskLessons
+from so_arm_policy.learn.demonstrations.collect import CollectConfig, collect, training_task
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations, open_source
+from so_arm_policy.learn.lessons.action_batches import ActionBatches
+from so_arm_policy.learn.lessons.lessons import TaskLessons
+from so_arm_policy.learn.lessons.scene_batches import NOWHERE, SceneBatches
 from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import export_run, history
-from so_arm_policy.learn.scaling import few, held_out_loss, sized, train_point
-from so_arm_policy.learn.scene_batches import NOWHERE, SceneBatches
+from so_arm_policy.learn.scaling.grid import few, held_out_loss, sized, train_point
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train_command import config_of, configure
 from so_arm_policy.policy.bundle import load_bundle

@@ -23,7 +23,7 @@ from so_arm_policy.cli import PRETRAINED_HINT, main
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.learn.export import OPSET, graphs
 from so_arm_policy.learn.families import make_expert
-from so_arm_policy.learn.flow import FlowConfig
+from so_arm_policy.learn.families.flow import FlowConfig
 from so_arm_policy.learn.pretrained_vision import TOWERS, PretrainedPatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 from so_arm_policy.robot.description import load_robot

@@ -4,10 +4,10 @@ import pytest
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.learn.loop import LoopConfig
-from so_arm_policy.learn.scaling import Point, append_point, flops_each, lasting, missing, read_points, share
+from so_arm_policy.learn.scaling.grid import Point, append_point, flops_each, lasting, missing, read_points, share
+from so_arm_policy.learn.scaling.law import fit_law
+from so_arm_policy.learn.scaling.plot import draw_scaling
 from so_arm_policy.learn.scaling_command import table, verdict
-from so_arm_policy.learn.scaling_law import fit_law
-from so_arm_policy.learn.scaling_plot import draw_scaling
 
 FIRST = Point(
     family="flow", width=32, parameters=30_000, demonstrations=50, samples=1000, flops=2.88e9, loss=0.4, minutes=1.5

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.learn.scaling_law import ScalingLaw, fit_law
+from so_arm_policy.learn.scaling.law import ScalingLaw, fit_law
 
 LAW = ScalingLaw(floor=0.08, a=20.0, b=3.0, alpha=0.45, beta=0.5)
 N, D = (grid.ravel() for grid in np.meshgrid([3e4, 1e5, 3e5, 1e6], [50, 200, 800, 3200]))

@@ -13,8 +13,8 @@ from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import AgentReport, Moment, Rollout
 from so_arm_policy.learn.datasets.writer import EpisodeRecord
-from so_arm_policy.learn.episode_rows import ROW_TICKS, EpisodeRows
-from so_arm_policy.learn.labels import SceneLabels
+from so_arm_policy.learn.demonstrations.episode_rows import ROW_TICKS, EpisodeRows
+from so_arm_policy.learn.demonstrations.labels import SceneLabels
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot

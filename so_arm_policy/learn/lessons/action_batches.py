@@ -18,9 +18,9 @@ from torch import Tensor
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.learn.demonstrations import Demonstrations
-from so_arm_policy.learn.episode_rows import ROW_TICKS
-from so_arm_policy.learn.recordings import Ints, Recordings, newest_frames
+from so_arm_policy.learn.demonstrations.episode_rows import ROW_TICKS
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations
+from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings, newest_frames
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.grasp import SQUEEZE_RAD
 from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout

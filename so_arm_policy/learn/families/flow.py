@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import DecoderBlock, sinusoidal
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 
 SHORTCUT_SHARE = 0.25  # of a batch, that learns large steps from two small ones
 FINEST = 3  # 2**-3: the smallest step that shortcuts are built from

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import KeysValues
-from so_arm_policy.learn.coding import ChunkCoding
+from so_arm_policy.learn.families.coding import ChunkCoding
 
 SAID = 3  # last tokens of a context, that say numbers: object, place and progress
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.episode_rows import FPS
-from so_arm_policy.learn.recordings import Ints, Recordings
+from so_arm_policy.learn.demonstrations.episode_rows import FPS
+from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings
 from so_arm_policy.sim.model import build_model
 
 STILL_RAD_S = 0.1  # of the fastest joint but the grippers

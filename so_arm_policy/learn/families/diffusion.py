@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import AdaptiveDecoderBlock, AdaptiveOutput, sinusoidal
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 
 LEVEL_WIDTH = 64
 NOISIEST = 0.98  # of the schedule: at 1 nothing of the chunk is left, and v says nothing of it

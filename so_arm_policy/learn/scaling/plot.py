@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from so_arm_policy.learn.scaling import Point
-from so_arm_policy.learn.scaling_law import Fit
+from so_arm_policy.learn.scaling.grid import Point
+from so_arm_policy.learn.scaling.law import Fit
 
 
 def draw_scaling(points: Sequence[Point], fit: Fit | None, path: Path) -> None:

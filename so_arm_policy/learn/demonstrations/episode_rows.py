@@ -6,7 +6,7 @@ import numpy.typing as npt
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.learn.datasets.writer import EpisodeRecord
-from so_arm_policy.learn.labels import Labels
+from so_arm_policy.learn.demonstrations.labels import Labels
 
 ROW_TICKS = 4  # one row of a demonstration every 4 ticks: 30 Hz
 FPS = CONTROL_HZ // ROW_TICKS

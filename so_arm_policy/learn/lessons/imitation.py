@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from so_arm_policy.learn.grounding import apart
-from so_arm_policy.learn.imitation_batches import AHEAD, RecordedSceneBatches, RecordedScenes
+from so_arm_policy.learn.lessons.grounding import apart
+from so_arm_policy.learn.lessons.imitation_batches import AHEAD, RecordedSceneBatches, RecordedScenes
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneFeatures
 
 WEIGHTS = {"source": 1.0, "place": 0.5, "ahead": 1.0}  # of the parts of the loss

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.learn.datasets.reader import Dataset
-from so_arm_policy.learn.labels import EXPERT, SCENE
-from so_arm_policy.learn.recordings import Ints, Recorded, Recordings, decoded, frames_of
+from so_arm_policy.learn.demonstrations.labels import EXPERT, SCENE
+from so_arm_policy.learn.demonstrations.recordings import Ints, Recorded, Recordings, decoded, frames_of
 from so_arm_policy.sim.tasks.task import Task
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.learn.blocks import DecoderBlock, EncoderBlock
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 
 
 @dataclass(frozen=True, kw_only=True)

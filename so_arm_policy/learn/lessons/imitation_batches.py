@@ -13,11 +13,11 @@ from torch import Tensor
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.action_batches import STATE_RAD, STOPPED, ActionBatch, aged_frames, context_digest
-from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.episode_rows import FPS
-from so_arm_policy.learn.keyframes import next_places
-from so_arm_policy.learn.recordings import Ints, Recordings, newest_frames
+from so_arm_policy.learn.demonstrations.episode_rows import FPS
+from so_arm_policy.learn.demonstrations.keyframes import next_places
+from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings, newest_frames
+from so_arm_policy.learn.lessons.action_batches import STATE_RAD, STOPPED, ActionBatch, aged_frames, context_digest
+from so_arm_policy.learn.lessons.asking import Words
 
 AHEAD = 4, 8, 15, 30, 60  # rows after a picture whose commands System 2 says
 LEAST_RAD = 0.05  # that these commands count as wide

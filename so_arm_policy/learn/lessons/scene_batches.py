@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.learn.asking import Words, answer, draw_question
-from so_arm_policy.learn.demonstrations import Demonstrations
-from so_arm_policy.learn.labels import ABSENT
-from so_arm_policy.learn.recordings import Ints
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations
+from so_arm_policy.learn.demonstrations.labels import ABSENT
+from so_arm_policy.learn.demonstrations.recordings import Ints
+from so_arm_policy.learn.lessons.asking import Words, answer, draw_question
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.hand_view import hand_pixels

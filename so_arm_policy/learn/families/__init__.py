@@ -1,11 +1,11 @@
 """The families of System 1, by name. A new family is one file and one row here."""
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.learn.act import ActConfig, ActExpert
-from so_arm_policy.learn.autoregressive import AutoregressiveConfig, AutoregressiveExpert
-from so_arm_policy.learn.diffusion import DiffusionConfig, DiffusionExpert
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
-from so_arm_policy.learn.flow import FlowConfig, FlowExpert
+from so_arm_policy.learn.families.act import ActConfig, ActExpert
+from so_arm_policy.learn.families.autoregressive import AutoregressiveConfig, AutoregressiveExpert
+from so_arm_policy.learn.families.diffusion import DiffusionConfig, DiffusionExpert
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.flow import FlowConfig, FlowExpert
 
 FAMILIES: dict[str, tuple[type[ExpertConfig], type[ActionExpert]]] = {
     "act": (ActConfig, ActExpert),

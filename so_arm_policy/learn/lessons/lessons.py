@@ -9,14 +9,14 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.learn.action_batches import ActionBatch, ActionBatches
-from so_arm_policy.learn.asking import Words
-from so_arm_policy.learn.demonstrations import Demonstrations
-from so_arm_policy.learn.grounding import SceneObjective, check_scene
-from so_arm_policy.learn.imitation import ImitationObjective, check_imitation
-from so_arm_policy.learn.imitation_batches import RecordedActionBatches, RecordedSceneBatches
-from so_arm_policy.learn.recordings import Ints, Recordings
-from so_arm_policy.learn.scene_batches import SceneBatches
+from so_arm_policy.learn.demonstrations.labelled import Demonstrations
+from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings
+from so_arm_policy.learn.lessons.action_batches import ActionBatch, ActionBatches
+from so_arm_policy.learn.lessons.asking import Words
+from so_arm_policy.learn.lessons.grounding import SceneObjective, check_scene
+from so_arm_policy.learn.lessons.imitation import ImitationObjective, check_imitation
+from so_arm_policy.learn.lessons.imitation_batches import RecordedActionBatches, RecordedSceneBatches
+from so_arm_policy.learn.lessons.scene_batches import SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import Drawn
 from so_arm_policy.sim.tasks.task import Task

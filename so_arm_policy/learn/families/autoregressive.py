@@ -14,10 +14,10 @@ from torch._higher_order_ops.while_loop import while_loop  # what torch.onnx exp
 from torch.nn import functional
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.learn.action_tokens import KINDS, ActionTokens
 from so_arm_policy.learn.attention import causal_mask
 from so_arm_policy.learn.blocks import DecoderBlock
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.families.action_tokens import KINDS, ActionTokens
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 
 AROUND = 4  # bins on either side of the likeliest one that its position is the mean of
 BLUR = 1.0  # bins: a token's neighbours are nearly as right

@@ -19,9 +19,9 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
-from so_arm_policy.learn.episode_rows import FPS, ROW_TICKS, EpisodeRows
-from so_arm_policy.learn.labels import SceneLabels, expert_labels
-from so_arm_policy.learn.policy_at_work import PolicyAtWork
+from so_arm_policy.learn.demonstrations.episode_rows import FPS, ROW_TICKS, EpisodeRows
+from so_arm_policy.learn.demonstrations.labels import SceneLabels, expert_labels
+from so_arm_policy.learn.demonstrations.policy_at_work import PolicyAtWork
 from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot

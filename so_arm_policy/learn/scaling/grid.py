@@ -17,11 +17,11 @@ from torch import Tensor
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
-from so_arm_policy.learn.action_batches import ActionBatch
-from so_arm_policy.learn.expert import ActionExpert, ExpertConfig
-from so_arm_policy.learn.lessons import Lessons
+from so_arm_policy.learn.demonstrations.recordings import Recordings
+from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
+from so_arm_policy.learn.lessons.action_batches import ActionBatch
+from so_arm_policy.learn.lessons.lessons import Lessons
 from so_arm_policy.learn.loop import LoopConfig
-from so_arm_policy.learn.recordings import Recordings
 from so_arm_policy.learn.train import Drawn, TrainConfig, train_action
 
 CHECKED = 2048  # held-out chunks that a loss is taken from

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.learn.datasets.reader import Dataset
-from so_arm_policy.learn.episode_rows import FPS
+from so_arm_policy.learn.demonstrations.episode_rows import FPS
 
 Ints = npt.NDArray[np.int64]
 LEAST_EPISODES = 10

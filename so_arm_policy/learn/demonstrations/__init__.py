@@ -1,0 +1,1 @@
+"""What there is to learn from: demonstrations, collected or recorded, in memory."""

@@ -1,0 +1,1 @@
+"""What data teach the two systems: batches, and what is asked of the networks."""

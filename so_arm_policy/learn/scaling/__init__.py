@@ -1,0 +1,1 @@
+"""How loss and success follow from size and number of demonstrations."""
