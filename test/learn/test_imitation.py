@@ -134,6 +134,24 @@ def test_system_2_sees_what_was_seen_when_it_was_said(recordings, tmp_path):
     assert batch.state.dtype == batch.source.dtype == torch.float32
 
 
+def test_system_2_looks_when_there_is_a_way_to_go_and_cannot_tell_by_the_joints(recordings, tmp_path):
+    frames = np.arange(len(recordings.frames))
+    batches = RecordedSceneBatches(recordings, frames, words_for([training_task("reach")], tmp_path), ROBOT)
+    batch = batches.draw(np.random.default_rng(0), 400)
+    rows = recordings.frames
+    at = np.minimum(rows[:, None] + np.array(AHEAD), recordings.ends[recordings.episode[rows]][:, None] - 1)
+    ahead = (recordings.action[at] - recordings.q[rows][:, None]) / batches.ahead_std
+    drawn = np.concatenate([ahead.reshape(len(rows), -1), next_places(recordings, ROBOT)[0]], axis=1)
+    said = np.concatenate([batch.ahead.numpy().reshape(400, -1), batch.source.numpy()], axis=1)
+    frame = np.array([np.abs(drawn - each).max(axis=1).argmin() for each in said])  # which picture each is of
+    right = np.abs(batch.state.numpy() - recordings.q[rows[frame]]).max(axis=1) < 1e-4
+    assert 0.4 < right.mean() < 0.75
+    tips = fingertips(ROBOT, recordings.q[rows[frame]].astype(np.float64))[:, 0]
+    away = np.linalg.norm(tips - batch.source.numpy(), axis=1) > 0.05
+    everywhere = np.linalg.norm(fingertips(ROBOT, recordings.q[rows].astype(np.float64))[:, 0] - drawn[:, -3:], axis=1)
+    assert away.mean() == pytest.approx(0.5 + 0.5 * (everywhere > 0.05).mean(), abs=0.08)
+
+
 def test_system_1_learns_the_recorded_commands_and_comes_back_to_them(recordings):
     context = torch.arange(len(recordings.frames), dtype=torch.float32)[:, None, None].half()
     batches = RecordedActionBatches(recordings, np.ones(10, dtype=bool), context, 16, 2)

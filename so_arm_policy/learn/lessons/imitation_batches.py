@@ -14,12 +14,15 @@ from torch import Tensor
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.demonstrations.episode_rows import FPS
-from so_arm_policy.learn.demonstrations.keyframes import next_places
+from so_arm_policy.learn.demonstrations.keyframes import fingertips, next_places
 from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings, newest_frames
 from so_arm_policy.learn.lessons.action_batches import STATE_RAD, STOPPED, ActionBatch, aged_frames, context_digest
 from so_arm_policy.learn.lessons.asking import Words
 
 AHEAD = 4, 8, 15, 30, 60  # rows after a picture whose commands System 2 says
+ON_THE_WAY = 0.5  # of the pictures are of a hand that is farther than this from where it goes next
+AWAY_M = 0.05
+OTHER_JOINTS = 0.5  # of the pictures come with the joints of another moment
 LEAST_RAD = 0.05  # that these commands count as wide
 DISTURBED = 0.5  # of the committed motions are not the recorded ones
 ASIDE_RAD, FASTER_RAD_S = 0.04, 0.3  # standard deviations of the farthest of these
@@ -50,6 +53,9 @@ class RecordedSceneBatches:
         """frames: those to draw from."""
         self._data, self._frames, self._words = data, frames, words
         self._source, self._place = (places.astype(np.float32) for places in next_places(data, robot))
+        tips = fingertips(robot, data.q[data.frames[frames]].astype(np.float64))
+        away = np.linalg.norm(tips - self._source[frames][:, None], axis=-1).min(axis=1) > AWAY_M
+        self._away: Ints = frames[away] if away.any() else frames
         row, last = data.frames, data.ends[data.episode[data.frames]] - 1
         at = np.minimum(row[:, None] + np.array(AHEAD), last[:, None])
         ahead = data.action[at] - data.q[row][:, None]
@@ -58,19 +64,32 @@ class RecordedSceneBatches:
         self.about = data.digest, len(frames), AHEAD
 
     def draw(self, rng: np.random.Generator, size: int) -> RecordedScenes:
-        """Draw `size` pictures; the light flickers a little."""
-        data, frames = self._data, np.sort(rng.choice(self._frames, size))
+        """Draw `size` pictures; the light flickers a little.
+
+        Half of them are of moments when the hand has a way to go: near its end, where it goes next is where it is, and
+        nothing about the objects is learnt. In half the joints are those of another moment of the episode: told by the
+        joints how the motion goes on, a network would not look (causal confusion, de Haan et al., 2019).
+        """
+        data = self._data
+        frames = np.where(rng.random(size) < ON_THE_WAY, rng.choice(self._away, size), rng.choice(self._frames, size))
+        frames.sort()
         gain = rng.uniform(0.85, 1.15, (size, 1, 1, 1, 3)).astype(np.float32)
         told = [self._words.text(data.instructions[episode]) for episode in data.episode[data.frames[frames]]]
         arrays = (
             np.clip(data.pictures(frames) * gain, 0.0, 255.0),
             np.stack(told),
-            data.q[data.frames[frames]],
+            data.q[np.where(rng.random(size) < OTHER_JOINTS, self._moments(frames, rng), data.frames[frames])],
             self._source[frames],
             self._place[frames],
             self._ahead[frames],
         )
         return RecordedScenes(*(torch.from_numpy(array) for array in arrays))
+
+    def _moments(self, frames: Ints, rng: np.random.Generator) -> Ints:
+        """Return any rows of the episodes of frames (B,)."""
+        episode = self._data.episode[self._data.frames[frames]]
+        start, end = self._data.starts[episode], self._data.ends[episode]
+        return start + np.floor(rng.random(len(frames)) * (end - start)).astype(np.int64)
 
 
 class RecordedActionBatches:
