@@ -62,8 +62,9 @@ def test_people_see_the_points_the_law_and_the_best_size(tmp_path):
 def test_every_point_sees_its_demonstrations_equally_often():
     assert [share(3000, count, 2000) for count in (250, 500, 2000)] == [375, 750, 3000]
     assert share(10, 1, 3000) == 1
-    assert lasting(LoopConfig(steps=9), 375) == LoopConfig(steps=375, warmup=75)
-    assert lasting(LoopConfig(steps=9), 3000) == LoopConfig(steps=3000, warmup=200)
+    assert lasting(LoopConfig(steps=9), 400) == LoopConfig(steps=400, warmup=80, average=0.975)
+    assert lasting(LoopConfig(steps=9), 1) == LoopConfig(steps=1, warmup=0, average=0.5)
+    assert lasting(LoopConfig(steps=9), 9000) == LoopConfig(steps=9000, warmup=200)
     assert flops_each(GRID) == pytest.approx(6.0 * 20 * 16)
     with pytest.raises(InputError, match="got 20, 40 samples for each demonstration, expected as many"):
         flops_each([GRID[0], dataclasses.replace(GRID[1], samples=8000, flops=2 * GRID[1].flops)])

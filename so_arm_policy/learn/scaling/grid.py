@@ -67,8 +67,13 @@ def share(steps: int, count: int, most: int) -> int:
 
 
 def lasting(loop: LoopConfig, steps: int) -> LoopConfig:
-    """Return `loop` with that many batches: a short training warms up for a fifth of them at most."""
-    return dataclasses.replace(loop, steps=steps, warmup=min(loop.warmup, steps // 5))
+    """Return `loop` with that many batches.
+
+    A short training warms up for a fifth of them at most, and averages its weights over a tenth: the average of a long
+    one would still be where it began.
+    """
+    average = min(loop.average, 1.0 - 10.0 / max(steps, 20))
+    return dataclasses.replace(loop, steps=steps, warmup=min(loop.warmup, steps // 5), average=average)
 
 
 def flops_each(points: Sequence[Point]) -> float:

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from so_arm_policy.learn.scaling.grid import Point
 from so_arm_policy.learn.scaling.law import Fit
@@ -39,4 +40,5 @@ def _curves(axes: Axes, points: Sequence[Point], fit: Fit | None, *, along: str,
             pair = (fine, value) if along == "parameters" else (value, fine)
             axes.plot(fine, fit.law.loss(*pair), "-", color=color, linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel=along, ylabel="held-out loss")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(title=series, fontsize=7, title_fontsize=7, frameon=False)
