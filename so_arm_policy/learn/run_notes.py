@@ -80,7 +80,8 @@ def keep_scene_facts(run: Path, facts: dict[str, Any]) -> None:
     path = run / SCENE_FACTS
     if path.exists():
         said = _read_facts(path)
-        if any(said.get(name) != facts.get(name) for name in ("command", "commit")):
+        of_another = any(said.get(name) != facts.get(name) for name in ("command", "commit"))
+        if of_another or all(said.get(name) == fact for name, fact in facts.items()):
             return
     elif path.with_suffix(".pt").exists():
         return
