@@ -57,8 +57,7 @@ def prepare(args: argparse.Namespace) -> Training:
     datasets = [read_dataset(folder, robot, units) for folder in args.folders]
     size = config.encoder.image_height, config.encoder.image_width
     run.mkdir(parents=True, exist_ok=True)
-    kept = [run / f"pictures_{i}_{size[1]}x{size[0]}.npy" for i in range(len(datasets))]
-    sources = [open_recorded(dataset, cameras, size, path) for dataset, path in zip(datasets, kept, strict=True)]
+    sources = [open_recorded(dataset, cameras, size, run) for dataset in datasets]
     return Training(
         lessons=RecordedLessons(Recordings(sources), robot, args.task),
         name=args.task,

@@ -56,8 +56,19 @@ def recordings(tmp_path_factory):
         records.append(EpisodeRecord(task="touch the red cube", q=q, action=q, pictures=pictures))
     DatasetWriter(folder=folder, robot=ROBOT, fps=30).write_shard(0, records)
     finish(folder)
-    source = open_recorded(read_dataset(folder, ROBOT), ROBOT.camera_names, (96, 128), folder / "pictures.npy")
+    source = open_recorded(read_dataset(folder, ROBOT), ROBOT.camera_names, (96, 128), folder)
     return Recordings([source])
+
+
+def test_pictures_of_other_cameras_or_rows_are_not_taken_for_these(recordings, tmp_path):
+    dataset = recordings.sources[0].dataset
+    there = open_recorded(dataset, ("overhead", "wrist"), (96, 128), tmp_path)
+    turned = open_recorded(dataset, ("wrist", "overhead"), (96, 128), tmp_path)
+    assert len(list(tmp_path.glob("pictures_*.npy"))) == 2
+    assert np.array_equal(there.pictures, turned.pictures[:, ::-1])
+    assert Recordings([there]).digest == recordings.digest != Recordings([turned]).digest
+    open_recorded(dataset, ("overhead", "wrist"), (96, 128), tmp_path)
+    assert len(list(tmp_path.glob("pictures_*.npy"))) == 2
 
 
 @pytest.mark.parametrize("family", ["flow", "act"])
@@ -97,7 +108,7 @@ def test_recordings_that_do_not_fit_are_named(tmp_path, monkeypatch, capsys):
     )
     finish(tmp_path / "slow")
     with pytest.raises(Exception, match="got 10 rows a second, expected 30"):
-        open_recorded(read_dataset(tmp_path / "slow", ROBOT), (), (96, 128), tmp_path / "pictures.npy")
+        open_recorded(read_dataset(tmp_path / "slow", ROBOT), (), (96, 128), tmp_path)
     assert not (tmp_path / "out").exists()
 
 

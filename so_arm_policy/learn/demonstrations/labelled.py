@@ -75,4 +75,5 @@ def open_source(task: Task, dataset: Dataset, size: tuple[int, int]) -> Source:
     rows = [dataset.picture_rows(episode) for episode in range(len(dataset))]
     path = dataset.folder / f"pictures_{size[1]}x{size[0]}.npy"
     pictures = decoded(dataset, rows, dataset.cameras, size, path)
-    return Source(task=task, dataset=dataset, frames=frames_of(dataset, rows), pictures=pictures)
+    frames = frames_of(dataset, rows)
+    return Source(task=task, dataset=dataset, cameras=dataset.cameras, frames=frames, pictures=pictures)

@@ -27,9 +27,10 @@ PICTURE_EVERY = 6  # rows, of a dataset that has a picture in every row
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """One dataset and its pictures, (F, cameras, H, W, 3) uint8, of the rows frames (F,)."""
+    """One dataset and its pictures, (F, cameras, H, W, 3) uint8, of the rows frames (F,). cameras: their names."""
 
     dataset: Dataset
+    cameras: tuple[str, ...]
     frames: Ints
     pictures: npt.NDArray[np.uint8]
 
@@ -65,8 +66,9 @@ class Recordings:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits that name exactly these rows, labels and instructions."""
-        content = hashlib.sha256("\n".join(self.instructions).encode())
+        """Sixteen hex digits that name exactly these rows, labels, instructions and cameras."""
+        cameras = [",".join(source.cameras) for source in self.sources]
+        content = hashlib.sha256("\n".join([*self.instructions, *cameras]).encode())
         for array in (self.q, self.action, self.frames, *self.labels()):
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()[:16]
@@ -90,8 +92,8 @@ class Recordings:
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
-def open_recorded(dataset: Dataset, cameras: Sequence[str], size: tuple[int, int], kept: Path) -> Recorded:
-    """Open any LeRobot dataset of 30 rows a second; its pictures, in `size` (height, width), are kept at `kept`.
+def open_recorded(dataset: Dataset, cameras: Sequence[str], size: tuple[int, int], folder: Path) -> Recorded:
+    """Open any LeRobot dataset of 30 rows a second; its pictures, in `size` (height, width), are kept in `folder`.
 
     cameras: which of its cameras are the robot's, in the robot's order. Raises InputError.
     """
@@ -102,9 +104,10 @@ def open_recorded(dataset: Dataset, cameras: Sequence[str], size: tuple[int, int
         raise InputError(f"{dataset.folder}: got {dataset.info.fps:g} rows a second, expected {FPS}")
     rows = [dataset.picture_rows(episode) for episode in range(len(dataset))]
     often = [of[::PICTURE_EVERY] if len(of) == length else of for of, length in zip(rows, dataset.lengths, strict=True)]
-    return Recorded(
-        dataset=dataset, frames=frames_of(dataset, often), pictures=decoded(dataset, often, cameras, size, kept)
-    )
+    rows_digest = hashlib.sha256(dataset.q.tobytes() + dataset.action.tobytes()).hexdigest()[:16]
+    kept = folder / f"pictures_{rows_digest}_{'_'.join(cameras)}_{size[1]}x{size[0]}.npy"
+    pictures = decoded(dataset, often, cameras, size, kept)
+    return Recorded(dataset=dataset, cameras=tuple(cameras), frames=frames_of(dataset, often), pictures=pictures)
 
 
 def frames_of(dataset: Dataset, rows: Sequence[Ints]) -> Ints:
