@@ -20,7 +20,7 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.params import declare, parameter
 
-STOP_S = 3.0  # for threads to end: `ros2 launch` waits for 5 s
+STOP_S = 2.0  # for threads to end, well within signals.STUCK_S
 REPEAT_S = 5.0  # the same complaint is logged this often
 
 

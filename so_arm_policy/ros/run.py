@@ -61,8 +61,8 @@ class _Runner:
 def run_node(make: Callable[[], StackNode[Any]]) -> NoReturn:
     """Run one node until SIGINT or SIGTERM, and end the process.
 
-    Exit codes: 0 after a signal, 1 when the node broke, 2 when its parameters, bundle or device cannot be used
-    (starting it again would not help).
+    Exit codes: 0 after a signal, 1 when the node broke or did not end when told to, 2 when its parameters, bundle or
+    device cannot be used (starting it again would not help).
     """
     runner = _Runner()
     threading.excepthook = runner.on_thread_error
@@ -84,7 +84,7 @@ def _end(exit_code: int) -> NoReturn:
     Everything is closed by now. What is left are libraries of graphics, inference and DDS, at times with a thread still
     inside: taken apart in no order of theirs, they have crashed here, and hung.
     """
-    busy = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    busy = signals.busy_threads()
     if busy:
         get_logger("so_arm_policy").warning(f"ending without its busy threads {busy}")
     sys.stdout.flush()

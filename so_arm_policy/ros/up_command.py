@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from types import FrameType
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.ros.stack import StackOptions, stack
@@ -41,13 +40,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--duration: got {args.duration}, expected seconds, 0 or more")
     options = StackOptions(**{f.name: getattr(args, f.name) for f in dataclasses.fields(StackOptions)})
     specs = stack(options)
-    stop = threading.Event()
-    _on_signals(stop)
+    signals_seen = _note_signals()
     nodes = Stack(specs, _Printer([s.name for s in specs]), restart=not args.no_restart)
     end_at = time.monotonic() + args.duration if args.duration else float("inf")
     with nodes:
-        while nodes.poll() and time.monotonic() < end_at and not stop.wait(POLL_S):
-            pass
+        while nodes.poll() and time.monotonic() < end_at and not signals_seen:
+            time.sleep(POLL_S)
         ended_before = {name: len(codes) for name, codes in nodes.exit_codes.items()}
     return _exit_code(nodes, ended_before)
 
@@ -64,12 +62,12 @@ def _exit_code(nodes: Stack, ended_before: dict[str, int]) -> int:
     return 1 if unclean else 0
 
 
-def _on_signals(stop: threading.Event) -> None:
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
+def _note_signals() -> list[int]:
+    # Not an Event: its lock may be held by the very step that a handler breaks into.
+    seen: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: seen.append(number))
+    return seen
 
 
 class _Printer:

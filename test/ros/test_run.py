@@ -32,6 +32,22 @@ class Stuck(HoldNode):
 sys.exit(run_node(Stuck))
 """
 
+WITH_AN_END_THAT_HANGS = """
+import sys, time
+from so_arm_policy.ros.hold_node import HoldNode
+from so_arm_policy.ros.run import run_node
+
+class Hanging(HoldNode):
+    def start(self):
+        super().start()
+        print("begun", flush=True)
+
+    def destroy_node(self):
+        time.sleep(600)
+
+sys.exit(run_node(Hanging))
+"""
+
 
 def ended_by(number: int, code: str) -> tuple[int, str]:
     """Run `code`, send it a signal once it says that it has begun; return its exit code and what it wrote."""
@@ -55,3 +71,10 @@ def test_a_node_ends_without_a_thread_that_does_not():
     exit_code, written = ended_by(signal.SIGINT, WITH_A_THREAD_THAT_DOES_NOT_END)
     assert exit_code == 0, written
     assert "busy threads ['stuck']" in written
+
+
+def test_a_node_that_hangs_at_its_end_says_where_and_ends_all_the_same():
+    exit_code, written = ended_by(signal.SIGTERM, WITH_AN_END_THAT_HANGS)
+    assert exit_code == 1, written
+    assert "Timeout" in written
+    assert "in destroy_node" in written
