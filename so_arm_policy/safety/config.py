@@ -20,6 +20,7 @@ _AT_MOST = {
     "step_band_rad": 0.5,
     "velocity_scale": 1.0,
     "acceleration_scale": 1.0,
+    "jerk_scale": 1.0,
 }
 
 
@@ -45,6 +46,7 @@ class SupervisorConfig:
     position_margin_rad: float = 0.0
     velocity_scale: float = 1.0
     acceleration_scale: float = 1.0
+    jerk_scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what would switch a rule off. Raises ConfigError."""

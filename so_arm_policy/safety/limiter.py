@@ -1,78 +1,66 @@
 """The limiter: how far the command may move in one tick. Works in moves per tick (rad), so no rule divides by a time.
 
-Braking. A joint that moves `u` in this tick and loses at most A = a dt^2 in each following one stops within
-u^2 / (2 A). It may move `u` with `room` left when u + u^2 / (2 A) <= room; in continuous time this is the envelope
-v <= sqrt(2 a room). A joint inside the envelope that brakes stays inside it, so a legal move always exists.
+A joint's move may change by `a dt^2` from one tick to the next, and that change by `j dt^3`; it may be as fast as it
+can still come to rest before its position limit (safety/stopping.py), which in continuous time and without a jerk limit
+is the envelope v <= sqrt(2 a room). A joint that brakes stays inside all this, so a legal move always exists.
 
 Outside its position limits (only at the start, from where the arm happens to be) a joint may stand or move inward.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.safety.limits import Limits
-from so_arm_policy.safety.values import Finding
+from so_arm_policy.safety.stopping import all_given_up, slower, way_to_rest
+from so_arm_policy.safety.values import Finding, Output
 
 # Slack for rounding when a move is judged (never when one is chosen), rad.
 ROUNDING = 1e-9
+HALVINGS = 8  # of the gap between braking and the largest move, to find how near to its limit a joint may go
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
     """Where the command goes in this tick.
 
-    q: (n,) rad; step: (n,) rad, the move to it; target: (n,) rad, what was wanted, within position limits;
-    margin: see Verdict; finding: the limit that changed the wish, None when it passed untouched.
+    output: the command there; target: (n,) rad, what was wanted, within position limits; margin: see Verdict;
+    finding: the limit that changed the wish, None when it passed untouched.
     """
 
-    q: FloatArray
-    step: FloatArray
+    output: Output
     target: FloatArray
     margin: float
     finding: Finding | None
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Smallest and largest position and move each joint may have in this tick. All (n,) rad."""
-
-    lower: FloatArray
-    upper: FloatArray
-    envelope_low: FloatArray
-    envelope_high: FloatArray
-    low: FloatArray
-    high: FloatArray
-    brake: FloatArray
-
-
-def move(limits: Limits, output: FloatArray, step: FloatArray, before: FloatArray | None, wish: FloatArray) -> Motion:
-    """Move the command from `output` (reached by `step`) towards `wish` as far as the limits let it.
+def move(limits: Limits, now: Output, before: FloatArray | None, wish: FloatArray) -> Motion:
+    """Move the command from `now` towards `wish` (n,) rad as far as the limits let it.
 
     A legal wish becomes the command itself, bit for bit. `before` is the previous wish: its motion is followed
     while the distance to it closes no faster than the joints can brake, so a clamped command does not overshoot.
     """
-    box = _box(limits, output, step)
-    wanted = wish - output
+    box = _Box(limits, now)
+    wanted = wish - now.q
     target = np.minimum(np.maximum(wish, box.lower), box.upper)
-    margin = _margin(limits, step, wish, wanted)
+    margin = _margin(limits, now, wish, wanted)
     inside = bool((target == wish).all())
-    if inside and bool(((wanted >= box.low - ROUNDING) & (wanted <= box.high + ROUNDING)).all()):
-        return Motion(wish, wanted, wish, margin, None)
-    finding = _finding(limits, box, step, wish, wanted, inside)
-    chosen = _scaled(box, _follow(limits, output, before, target))
-    q = np.minimum(np.maximum(output + chosen, box.lower), box.upper)
-    return Motion(q, chosen, target, margin, finding)
+    if inside and box.holds(wanted):
+        return Motion(now.moved(wish, wanted), wish, margin, None)
+    finding = _finding(limits, box, wish, wanted)
+    chosen = _scaled(box, _follow(limits, now.q, before, target))
+    q = np.minimum(np.maximum(now.q + chosen, box.lower), box.upper)
+    return Motion(now.moved(q, chosen), target, margin, finding)
 
 
-def brake(limits: Limits, output: FloatArray, step: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Slow the command down as fast as the limits let it; at rest it stays where it is. Returns position and step."""
-    if not step.any():
-        return output, step
-    box = _box(limits, output, step)
-    slower = np.where(np.abs(box.brake) > ROUNDING, box.brake, 0.0)
-    return np.minimum(np.maximum(output + slower, box.lower), box.upper), slower
+def brake(limits: Limits, now: Output) -> Output:
+    """Slow the command down as fast as the limits let it; at rest it stays where it is."""
+    if now.resting:
+        return now
+    box = _Box(limits, now)
+    return now.moved(np.minimum(np.maximum(now.q + box.brake, box.lower), box.upper), box.brake)
 
 
 def shortened(step: FloatArray, most: FloatArray) -> FloatArray:
@@ -80,33 +68,72 @@ def shortened(step: FloatArray, most: FloatArray) -> FloatArray:
     return step * float((most / np.maximum(np.abs(step), most)).min())
 
 
-def _stopping(a: FloatArray, room: FloatArray) -> FloatArray:
-    """Return u / room for the largest move u that leaves enough room to stop: u + u^2 / (2 a) = room."""
-    return 2.0 * a / (a + np.sqrt(a * (a + 2.0 * room)))
+class _Box:
+    """What each joint may do in this tick.
 
+    lower, upper: positions, (n,) rad. low, high: smallest and largest move, (n,) rad, but for the way that a joint near
+    a position limit needs to stop before it: `holds` and `high_of` see to that. brake: the move of a stopping command.
+    """
 
-def _box(limits: Limits, output: FloatArray, step: FloatArray) -> Box:
-    lower, upper = np.minimum(limits.lower, output), np.maximum(limits.upper, output)
-    a, v = limits.acceleration_step, limits.velocity_step
-    below, above = output - lower, upper - output
-    envelope_low, envelope_high = -below * _stopping(a, below), above * _stopping(a, above)
-    low = np.maximum(np.maximum(envelope_low, -v), step - a)
-    high = np.minimum(np.minimum(envelope_high, v), step + a)
-    hardest = step - np.minimum(np.maximum(step, -a), a)
-    # All joints slow down in the same proportion, which keeps the path, unless one needs its full braking now.
-    brake_step = step * max(0.0, 1.0 - float((a / np.maximum(np.abs(step), a)).min()))
-    if bool(((brake_step < low - ROUNDING) | (brake_step > high + ROUNDING)).any()):
-        brake_step = hardest
-    # Rounding must not make the box empty: braking is always allowed.
-    return Box(
-        lower=lower,
-        upper=upper,
-        envelope_low=envelope_low,
-        envelope_high=envelope_high,
-        low=np.minimum(low, brake_step),
-        high=np.maximum(high, brake_step),
-        brake=brake_step,
-    )
+    def __init__(self, limits: Limits, now: Output) -> None:
+        self.limits, self.now = limits, now
+        u, a, J = now.step, limits.acceleration_step, limits.jerk_step
+        self.lower, self.upper = np.minimum(limits.lower, now.q), np.maximum(limits.upper, now.q)
+        self.below, self.above = now.q - self.lower, self.upper - now.q
+        # At a limit, or beyond it, no joint may be about to move outward.
+        self.fastest_up = np.where(self.above > 0.0, limits.velocity_step, 0.0)
+        self.fastest_down = np.where(self.below > 0.0, limits.velocity_step, 0.0)
+        low = u + np.maximum(np.maximum(now.bend - J, -a), -all_given_up(self.fastest_down + u, J))
+        high = u + np.minimum(np.minimum(now.bend + J, a), all_given_up(self.fastest_up - u, J))
+        hardest = np.array([self._slower(i) for i in range(len(u))]) if not now.resting else u
+        # Rounding must not make the box empty: braking is always allowed.
+        self.low, self.high = np.minimum(low, hardest), np.maximum(high, hardest)
+        self.hardest = hardest
+
+    @cached_property
+    def brake(self) -> FloatArray:
+        """All joints slow down in the same proportion, which keeps the path, unless one cannot."""
+        u, hardest = self.now.step, self.hardest
+        moving = np.abs(u) > ROUNDING
+        share = float((hardest[moving] / u[moving]).max()) if moving.any() else 0.0
+        together = u * share
+        return together if share >= 0.0 and self.holds(together) else hardest
+
+    def holds(self, moves: FloatArray) -> bool:
+        """Whether every joint may make its move."""
+        if not bool(((moves >= self.low - ROUNDING) & (moves <= self.high + ROUNDING)).all()):
+            return False
+        return self.overshoot(moves) is None
+
+    def overshoot(self, moves: FloatArray) -> int | None:
+        """Return the joint that could not stop before a position limit after its move, or None."""
+        longest = self.limits.longest_stop
+        near = (self.above - moves <= longest) & (self.fastest_up > 0.0)
+        near |= (self.below + moves <= longest) & (self.fastest_down > 0.0)
+        return next((i for i in near.nonzero()[0].tolist() if not self._stops(i, float(moves[i]))), None)
+
+    def allowed(self, i: int, move: float) -> float:
+        """Return what joint `i` may do of `move`, which lies in low..high: as much as lets it stop in time."""
+        if self._stops(i, move):
+            return move
+        good, bad = float(self.hardest[i]), move
+        for _ in range(HALVINGS):
+            middle = (good + bad) / 2.0
+            good, bad = (middle, bad) if self._stops(i, middle) else (good, middle)
+        return good
+
+    def _stops(self, i: int, move: float) -> bool:
+        limits = self.limits
+        ahead, back = way_to_rest(
+            move, move - float(self.now.step[i]), float(limits.acceleration_step[i]), float(limits.jerk_step[i])
+        )
+        up = self.fastest_up[i] == 0.0 or move + ahead <= self.above[i] + ROUNDING
+        return bool(up and (self.fastest_down[i] == 0.0 or back - move <= self.below[i] + ROUNDING))
+
+    def _slower(self, i: int) -> float:
+        limits, now = self.limits, self.now
+        A, J = float(limits.acceleration_step[i]), float(limits.jerk_step[i])
+        return slower(float(now.step[i]), float(now.bend[i]), A, J)
 
 
 def _follow(limits: Limits, output: FloatArray, before: FloatArray | None, target: FloatArray) -> FloatArray:
@@ -116,50 +143,52 @@ def _follow(limits: Limits, output: FloatArray, before: FloatArray | None, targe
     return close if before is None else close + shortened(target - before, limits.velocity_step)
 
 
-def _scaled(box: Box, wanted: FloatArray) -> FloatArray:
+def _stopping(a: FloatArray, room: FloatArray) -> FloatArray:
+    """Return u / room for the largest move u that leaves enough room to stop: u + u^2 / (2 a) = room."""
+    return 2.0 * a / (a + np.sqrt(a * (a + 2.0 * room)))
+
+
+def _scaled(box: _Box, wanted: FloatArray) -> FloatArray:
     """Return the move nearest to `wanted` on the line from braking to it that lies in the box."""
     change = wanted - box.brake
-    room = np.where(change > 0.0, box.high, box.low) - box.brake
-    ratio = np.divide(room, change, out=np.ones_like(change), where=np.abs(change) > ROUNDING)
-    return box.brake + change * min(1.0, float(ratio.min()))
+    edge = np.clip(wanted, box.low, box.high)
+    for i in range(len(edge)):
+        edge[i] = box.allowed(i, float(edge[i]))
+    ratio = np.divide(edge - box.brake, change, out=np.ones_like(change), where=np.abs(change) > ROUNDING)
+    return box.brake + change * min(1.0, max(0.0, float(ratio.min())))
 
 
-def _margin(limits: Limits, step: FloatArray, wish: FloatArray, wanted: FloatArray) -> float:
+def _margin(limits: Limits, now: Output, wish: FloatArray, wanted: FloatArray) -> float:
+    bend = wanted - now.step
     position = (np.minimum(wish - limits.lower, limits.upper - wish) / limits.half_range).min()
     velocity = 1.0 - (np.abs(wanted) / limits.velocity_step).max()
-    acceleration = 1.0 - (np.abs(wanted - step) / limits.acceleration_step).max()
-    return float(min(position, velocity, acceleration))
+    acceleration = 1.0 - (np.abs(bend) / limits.acceleration_step).max()
+    jerk = 1.0 - (np.abs(bend - now.bend) / limits.jerk_step).max()
+    return float(min(position, velocity, acceleration, jerk))
 
 
-def _finding(limits: Limits, box: Box, step: FloatArray, wish: FloatArray, wanted: FloatArray, inside: bool) -> Finding:
+def _finding(limits: Limits, box: _Box, wish: FloatArray, wanted: FloatArray) -> Finding:
     """Name the first limit that the wish breaks, and the joint that breaks it most."""
-    hz = limits.rate_hz
-    if not inside:
-        i = int(np.maximum(box.lower - wish, wish - box.upper).argmax())
+    hz, now = limits.rate_hz, box.now
+    outside = np.maximum(box.lower - wish, wish - box.upper)
+    i = int(outside.argmax())
+    if outside[i] > 0.0:
         return Finding(
             "limit.position",
             f"joint {limits.names[i]!r}: got {wish[i]:.4f} rad, expected {box.lower[i]:.4f}..{box.upper[i]:.4f}",
         )
-    i = int((np.abs(wanted) - limits.velocity_step).argmax())
-    if abs(wanted[i]) > limits.velocity_step[i] + ROUNDING:
-        return Finding(
-            "limit.velocity",
-            f"joint {limits.names[i]!r}: got {wanted[i] * hz:.3f} rad/s, "
-            f"expected at most {limits.velocity_step[i] * hz:.3f}",
-        )
-    beyond = np.maximum(box.envelope_low - wanted, wanted - box.envelope_high)
-    i = int(beyond.argmax())
-    if beyond[i] > ROUNDING:
-        edge = box.envelope_high[i] if wanted[i] > 0 else box.envelope_low[i]
-        return Finding(
-            "limit.braking",
-            f"joint {limits.names[i]!r}: got {wanted[i] * hz:.3f} rad/s at {wish[i]:.4f} rad, "
-            f"expected {edge * hz:.3f} rad/s at most to stop before its limit",
-        )
-    change = wanted - step
-    i = int((np.abs(change) - limits.acceleration_step).argmax())
-    return Finding(
-        "limit.acceleration",
-        f"joint {limits.names[i]!r}: got {change[i] * hz * hz:.2f} rad/s^2, "
-        f"expected at most {limits.acceleration_step[i] * hz * hz:.2f}",
-    )
+    bend = wanted - now.step
+    for code, got, most, unit, scale in (
+        ("limit.velocity", wanted, limits.velocity_step, "rad/s", hz),
+        ("limit.acceleration", bend, limits.acceleration_step, "rad/s^2", hz**2),
+        ("limit.jerk", bend - now.bend, limits.jerk_step, "rad/s^3", hz**3),
+    ):
+        i = int((np.abs(got) - most).argmax())
+        if abs(got[i]) > most[i] + ROUNDING:
+            text = f"got {got[i] * scale:.4g} {unit}, expected at most {most[i] * scale:.4g}"
+            return Finding(code, f"joint {limits.names[i]!r}: {text}")
+    late = box.overshoot(wanted)
+    what = "its position limit" if late is not None else "its velocity limit"
+    i = late if late is not None else int(np.maximum(box.low - wanted, wanted - box.high).argmax())
+    text = f"got {wanted[i] * hz:.3f} rad/s at {wish[i]:.4f} rad, expected to be able to stop before {what}"
+    return Finding("limit.braking", f"joint {limits.names[i]!r}: {text}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from so_arm_policy.safety.case import Setup
-from so_arm_policy.safety.values import Action, Finding, Mode, SupervisorState, TickInput
+from so_arm_policy.safety.values import Action, Finding, Mode, Output, SupervisorState, TickInput
 
 
 def apply(
@@ -53,7 +53,7 @@ def _reset_refusal(state: SupervisorState, cause: Finding | None) -> str:
         return f"the cause persists ({cause.code}: {cause.text})"
     if state.mode not in (Mode.ESTOP, Mode.HOLD):
         return f"got state {state.mode.name}, expected ESTOP or HOLD"
-    if state.step is not None and state.step.any():
+    if state.output is not None and not state.output.resting:
         return "the arm is still braking, expected standstill"
     return ""
 
@@ -69,9 +69,8 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         mode = Mode.INIT
     else:
         mode = Mode.HOLD
-        if sample is not None and bool((np.abs(sample.q - output) > setup.config.continuity_rad).any()):
-            output = sample.q.copy()
-            output.setflags(write=False)
+        if sample is not None and bool((np.abs(sample.q - output.q) > setup.config.continuity_rad).any()):
+            output = Output.at_rest(sample.q)
     return replace(
         state,
         mode=mode,

@@ -59,9 +59,10 @@ REASONS: dict[str, str] = {
     "limit.position_band": "position far outside its limits",
     "limit.step_band": "position far from the present command",
     "limit.position": "position slightly outside its limits",
-    "limit.braking": "too fast to stop before a position limit",
     "limit.velocity": "faster than the velocity limit",
     "limit.acceleration": "change of velocity above the acceleration limit",
+    "limit.jerk": "change of acceleration above the jerk limit",
+    "limit.braking": "too fast to stop before a position limit, or to stop accelerating before the velocity limit",
     "estop.request": "emergency stop asked for",
 }
 

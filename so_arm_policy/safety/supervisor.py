@@ -12,7 +12,7 @@ from so_arm_policy.safety import limiter, requests, rules, timing
 from so_arm_policy.safety.case import Case, Setup, Tick
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.limiter import Motion
-from so_arm_policy.safety.values import Action, Finding, Heard, Mode, SupervisorState, TickInput, Verdict
+from so_arm_policy.safety.values import Action, Finding, Heard, Mode, Output, SupervisorState, TickInput, Verdict
 
 
 def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Verdict, SupervisorState]:
@@ -20,7 +20,7 @@ def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Ve
     credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
     unpaid = timing.check_pace(setup, state, tick, credit_ns)
     trouble = rules.first_of_tick(Tick(setup, state, tick))
-    state, refused = requests.apply(setup, _settle(setup, state, tick, trouble), tick, trouble)
+    state, refused = requests.apply(setup, _settle(state, tick, trouble), tick, trouble)
     if state.output is None:
         verdict, state = _unborn(state, trouble)
     elif state.latched is not None:
@@ -49,15 +49,15 @@ def initial_state(source: str) -> SupervisorState:
     return SupervisorState(mode=Mode.INIT, selected=source, acting=source)
 
 
-def _settle(setup: Setup, state: SupervisorState, tick: TickInput, trouble: Finding | None) -> SupervisorState:
+def _settle(state: SupervisorState, tick: TickInput, trouble: Finding | None) -> SupervisorState:
     """Take in what the tick itself changes: the first pose, a stand after a stall, a new ROS clock."""
     if trouble is None:
         if state.output is None and tick.sample is not None:
             mode = Mode.HOLD if state.mode is Mode.INIT else state.mode
-            return replace(state, mode=mode, output=_read_only(tick.sample.q.copy()), step=setup.limits.zeros)
+            return replace(state, mode=mode, output=Output.at_rest(tick.sample.q))
         return state
     if trouble.code == "time.stall" and state.output is not None:
-        return replace(state, step=setup.limits.zeros)
+        return replace(state, output=Output.at_rest(state.output.q))
     if trouble.code == "time.clock_back":
         return replace(state, heard=None, sample_stamp_ns=0, epoch_ns=tick.ros_now_ns)
     return state
@@ -83,13 +83,12 @@ def _judge(setup: Setup, state: SupervisorState, tick: TickInput, name: str) -> 
         return timing.silent(name, "no proposal yet")
     assert tick.sample is not None
     assert state.output is not None
-    assert state.step is not None
-    case = Case(setup, state, tick, tick.sample, state.output, name, proposal)
+    case = Case(setup, state, tick, tick.sample, state.output.q, name, proposal)
     finding = rules.first_of_proposal(case)
     if finding is not None:
         return finding
     wish = case.q if case.fresh else _bridged(setup, case)
-    motion = limiter.move(setup.limits, state.output, state.step, state.target, wish)
+    motion = limiter.move(setup.limits, state.output, state.target, wish)
     if not case.fresh:
         gap = Finding("time.gap", f"source {name!r}: no new proposal in this tick", Action.CLAMP)
         return replace(motion, finding=gap)
@@ -117,8 +116,7 @@ def _advance(
     state = replace(
         state,
         mode=Mode.ACTIVE if state.acting == state.selected else Mode.FALLBACK,
-        output=_read_only(motion.q),
-        step=motion.step,
+        output=motion.output,
         target=motion.target,
         joining=motion.finding is not None and (state.joining or not joined),
         heard=Heard(proposal.sequence, proposal.stamp_ns, proposal.received_ns),
@@ -129,12 +127,9 @@ def _advance(
 def _stop(setup: Setup, state: SupervisorState, finding: Finding, paid: bool) -> tuple[Verdict, SupervisorState]:
     """Brake, then hold. Nothing moves in a tick that no time has paid for."""
     assert state.output is not None
-    assert state.step is not None
-    output, step = state.output, state.step
-    if paid:
-        output, step = limiter.brake(setup.limits, output, step)
+    output = limiter.brake(setup.limits, state.output) if paid else state.output
     mode = Mode.HOLD if state.latched is None else Mode.ESTOP
-    state = replace(state, mode=mode, output=_read_only(output), step=step, target=None, joining=False)
+    state = replace(state, mode=mode, output=output, target=None, joining=False)
     return _verdict(state, finding.action, finding), state
 
 
@@ -148,18 +143,13 @@ def _unborn(state: SupervisorState, trouble: Finding | None) -> tuple[Verdict, S
 def _verdict(state: SupervisorState, action: Action, finding: Finding | None, margin: float | None = None) -> Verdict:
     return Verdict(
         action=action,
-        command=state.output,
+        command=state.output.q if state.output else None,
         code=finding.code if finding else "",
         text=finding.text if finding else "",
         source=state.acting,
         mode=state.mode,
         margin=margin,
     )
-
-
-def _read_only(q: FloatArray) -> FloatArray:
-    q.setflags(write=False)
-    return q
 
 
 class Supervisor:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from typing import Self
+
+import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.values import JointSample, Proposal
@@ -88,6 +91,38 @@ class Verdict:
     refused: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """The newest command: at `q`, reached by the move `step` in one nominal tick, `bend` larger than the one before.
+
+    All (n,) rad.
+    """
+
+    q: FloatArray
+    step: FloatArray
+    bend: FloatArray
+
+    @classmethod
+    def at_rest(cls, q: FloatArray) -> Self:
+        """Return a command that stands at a copy of `q` (n,) rad."""
+        zeros = np.zeros(len(q))
+        return cls(_read_only(q.copy()), zeros, zeros)
+
+    def moved(self, q: FloatArray, step: FloatArray) -> Self:
+        """Return the command one tick on, at `q`, after the move `step`. Both become read-only."""
+        return type(self)(_read_only(q), _read_only(step), step - self.step)
+
+    @property
+    def resting(self) -> bool:
+        """Whether it stands still and may stay so."""
+        return not (self.step.any() or self.bend.any())
+
+
+def _read_only(q: FloatArray) -> FloatArray:
+    q.setflags(write=False)
+    return q
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """The newest proposal that was accepted from the acting source; times as in Proposal."""
@@ -102,7 +137,7 @@ class SupervisorState:
     """All that one tick hands to the next.
 
     selected: source the operator wants; acting: the one that acts, the fallback after a handover.
-    output: (n,) rad, newest command; step: (n,) rad, by how much it moved in the last nominal tick;
+    output: newest command, (n,) rad, and how it moves;
     target: (n,) rad, where the acting source wanted to be (within position limits), None while it does not act.
     joining: the acting source was let in and its target is not reached yet.
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
@@ -112,8 +147,7 @@ class SupervisorState:
     mode: Mode
     selected: str
     acting: str
-    output: FloatArray | None = None
-    step: FloatArray | None = None
+    output: Output | None = None
     target: FloatArray | None = None
     joining: bool = False
     heard: Heard | None = None

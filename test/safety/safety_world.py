@@ -82,13 +82,12 @@ class World:
         assert verdict.code == ""
 
     def run_up(self, joint: int = 0, velocity: float = 1.0, ticks: int = 30) -> np.ndarray:
-        """Bring one joint to `velocity` with legal proposals; returns the last one."""
+        """Bring one joint to `velocity` within 24 ticks with legal proposals; returns the last one."""
         self.start(self.q)
-        q, v = self.q.copy(), 0.0
-        for _ in range(ticks):
-            v = min(velocity, v + 0.9 * self.robot.acceleration[joint] * DT)
+        q = self.q.copy()
+        for k in range(1, ticks + 1):
             q = q.copy()
-            q[joint] += v * DT
+            q[joint] += velocity / 2.0 * (1.0 - np.cos(np.pi * min(k / 24.0, 1.0))) * DT
             assert self.step(q).code == ""
         return q
 
@@ -99,7 +98,7 @@ class Referee:
     def __init__(self, robot: RobotConfig, start: np.ndarray) -> None:
         self.robot = robot
         self.q = start.copy()
-        self.velocity = np.zeros(len(start))
+        self.velocity, self.acceleration = np.zeros(len(start)), np.zeros(len(start))
 
     def look_at(self, q: np.ndarray, frozen: bool = False, stood: bool = False) -> None:
         """frozen: no time has passed; stood: the arm had time to come to rest before this command."""
@@ -107,23 +106,30 @@ class Referee:
             assert np.array_equal(q, self.q)
             return
         if stood:
-            self.velocity = np.zeros_like(q)
-        robot, before = self.robot, self.velocity
+            self.velocity, self.acceleration = np.zeros_like(q), np.zeros_like(q)
+        robot, before, pushed = self.robot, self.velocity, self.acceleration
         self.velocity = (q - self.q) / DT
+        self.acceleration = (self.velocity - before) / DT
         assert np.isfinite(q).all()
         assert (q >= np.minimum(robot.lower, self.q) - SLACK).all(), "outside and not moving inward"
         assert (q <= np.maximum(robot.upper, self.q) + SLACK).all(), "outside and not moving inward"
         assert (np.abs(self.velocity) <= robot.velocity + SLACK / DT).all(), "too fast"
-        assert (np.abs(self.velocity - before) <= robot.acceleration * DT + 2 * SLACK / DT).all(), "too sudden"
+        assert (np.abs(self.acceleration) <= robot.acceleration + 2 * SLACK / DT**2).all(), "too sudden"
+        assert (np.abs(self.acceleration - pushed) <= robot.jerk * DT + 4 * SLACK / DT**2).all(), "too jerky"
         self.q = q.copy()
         self.check_stop()
 
     def check_stop(self) -> None:
-        """Every joint can still stop, braking as hard as it may, before its position limit."""
-        q, v = self.q.copy(), self.velocity.copy()
-        lower, upper = np.minimum(self.robot.lower, q), np.maximum(self.robot.upper, q)
-        steps = np.floor(np.abs(v) / (self.robot.acceleration * DT))
-        way = DT * (steps * np.abs(v) - self.robot.acceleration * DT * steps * (steps + 1) / 2)
-        end = q + np.sign(v) * way
-        assert (end >= lower - 1e-7).all(), "cannot stop before its limit"
-        assert (end <= upper + 1e-7).all(), "cannot stop before its limit"
+        """Every joint can still turn round, braking as hard as it may, before its position limit."""
+        robot, q, v, a = self.robot, self.q.copy(), self.velocity.copy(), self.acceleration.copy()
+        lower, upper = np.minimum(robot.lower, q), np.maximum(robot.upper, q)
+        way, at = np.sign(v), q.copy()
+        moving = way != 0
+        while moving.any():
+            a = np.where(way > 0, np.maximum(a - robot.jerk * DT, -robot.acceleration), a)
+            a = np.where(way < 0, np.minimum(a + robot.jerk * DT, robot.acceleration), a)
+            v = v + a * DT
+            moving &= v * way > 0
+            at = np.where(moving, at + v * DT, at)
+        assert (at >= lower - 1e-7).all(), "cannot stop before its limit"
+        assert (at <= upper + 1e-7).all(), "cannot stop before its limit"

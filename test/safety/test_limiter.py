@@ -3,6 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import ruckig
 from hypothesis import example, given
 from safety_world import DT, Referee
 
@@ -10,6 +11,7 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.safety import limiter
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.limits import Limits
+from so_arm_policy.safety.values import Output
 
 ROBOT = load_robot("so101")
 LIMITS = Limits.of(SupervisorConfig(), ROBOT)
@@ -22,15 +24,17 @@ starts = st.lists(st.floats(-0.3, 1.3), min_size=N, max_size=N).map(
 )
 
 
-def is_legal(q: np.ndarray, step: np.ndarray, wish: np.ndarray) -> bool:
-    """Legal by definition: position, velocity, acceleration, and v <= sqrt(2 a room) at the place it gets to."""
-    wanted = wish - q
-    room = np.where(wanted > 0, np.maximum(ROBOT.upper, q) - wish, wish - np.minimum(ROBOT.lower, q))
+def is_legal(now: Output, wish: np.ndarray) -> bool:
+    """Legal beyond doubt: by every limit, with time left to stop accelerating, and with ample room to stop."""
+    v, a = (wish - now.q) / DT, (wish - now.q - now.step) / DT**2
+    fastest = np.abs(v) + np.where(v * a > 0, a * a / (2 * ROBOT.jerk) + np.abs(a) * DT, 0.0)
+    stopping = fastest**2 / (2 * ROBOT.acceleration) + fastest * (2 * ROBOT.acceleration / ROBOT.jerk + 2 * DT)
+    room = np.minimum(wish - ROBOT.lower, ROBOT.upper - wish)
     return bool(
-        (room >= 0).all()
-        and (np.abs(wanted) / DT <= ROBOT.velocity).all()
-        and (np.abs(wanted - step) / DT**2 <= ROBOT.acceleration).all()
-        and (np.abs(wanted) / DT <= np.sqrt(2 * ROBOT.acceleration * np.maximum(room, 0.0))).all()
+        (room >= stopping).all()
+        and (fastest <= ROBOT.velocity).all()
+        and (np.abs(a) <= ROBOT.acceleration).all()
+        and (np.abs(a - now.bend / DT**2) <= ROBOT.jerk * DT).all()
     )
 
 
@@ -38,26 +42,33 @@ class Walk:
     """Ticks of the limiter, judged one by one."""
 
     def __init__(self, start: np.ndarray) -> None:
-        self.q, self.step, self.before = start, np.zeros(N), None
+        self.now, self.before = Output.at_rest(start), None
         self.referee = Referee(ROBOT, start)
 
+    @property
+    def q(self) -> np.ndarray:
+        return self.now.q
+
+    @property
+    def step(self) -> np.ndarray:
+        return self.now.step
+
     def to(self, wish: np.ndarray) -> limiter.Motion:
-        motion = limiter.move(LIMITS, self.q, self.step, self.before, wish)
-        again = limiter.move(LIMITS, self.q, self.step, self.before, motion.q)
+        motion = limiter.move(LIMITS, self.now, self.before, wish)
+        again = limiter.move(LIMITS, self.now, self.before, motion.output.q)
         assert again.finding is None, f"clamped and still {again.finding}"
-        assert again.q.tobytes() == motion.q.tobytes()
+        assert again.output.q.tobytes() == motion.output.q.tobytes()
         if motion.finding is None:
-            assert motion.q.tobytes() == wish.tobytes()
+            assert motion.output.q.tobytes() == wish.tobytes()
         else:
-            assert motion.q.tobytes() != wish.tobytes()
-            assert not is_legal(self.q, self.step, wish)
-        self.referee.look_at(motion.q)
-        self.q, self.step, self.before = motion.q, motion.step, motion.target
+            assert motion.output.q.tobytes() != wish.tobytes()
+            assert not is_legal(self.now, wish), motion.finding
+        self.referee.look_at(motion.output.q)
+        self.now, self.before = motion.output, motion.target
         return motion
 
     def brake(self) -> None:
-        self.q, self.step = limiter.brake(LIMITS, self.q, self.step)
-        self.before = None
+        self.now, self.before = limiter.brake(LIMITS, self.now), None
         self.referee.look_at(self.q)
 
 
@@ -81,15 +92,34 @@ def test_any_wishes_held_for_long_and_brakes_between_them(start, sequence):
 
 @given(starts, st.lists(moves, min_size=1, max_size=60))
 def test_legal_wishes_pass_bit_for_bit(start, sequence):
-    """Accelerations drawn within the limits; each wish that is legal by the definition must pass untouched."""
+    """Jerks drawn within the limits; each wish that is legal beyond doubt must pass untouched."""
     walk = Walk(start)
     for share in sequence:
-        wish = walk.q + np.clip(
-            walk.step + share * LIMITS.acceleration_step, -LIMITS.velocity_step, LIMITS.velocity_step
-        )
-        legal = is_legal(walk.q, walk.step, wish)
+        bend = walk.now.bend + share * LIMITS.jerk_step
+        bend = np.clip(bend, -LIMITS.acceleration_step, LIMITS.acceleration_step)
+        wish = walk.q + np.clip(walk.step + bend, -LIMITS.velocity_step, LIMITS.velocity_step)
+        legal = is_legal(walk.now, wish)
         motion = walk.to(wish)
         assert not legal or motion.finding is None
+
+
+@given(
+    starts.map(lambda q: np.clip(q, ROBOT.lower, ROBOT.upper)), st.lists(st.floats(0.0, 1.0), min_size=N, max_size=N)
+)
+def test_the_fastest_way_to_anywhere_passes_bit_for_bit(start, share):
+    """Ruckig's time-optimal trajectories, right up to the position limits, sampled at every tick."""
+    goal = ROBOT.lower + np.array(share) * (ROBOT.upper - ROBOT.lower)
+    goal = np.where(np.array(share) > 0.8, ROBOT.upper, goal)
+    asked = ruckig.InputParameter(N)
+    asked.current_position, asked.target_position = start.tolist(), goal.tolist()
+    for name in ("velocity", "acceleration", "jerk"):
+        setattr(asked, f"max_{name}", (0.999 * getattr(ROBOT, name)).tolist())
+    way = ruckig.Trajectory(N)
+    assert ruckig.Ruckig(N).calculate(asked, way) in (ruckig.Result.Working, ruckig.Result.Finished)
+    walk = Walk(start)
+    for k in range(1, int(way.duration / DT) + 2):
+        wish = np.clip(np.array(way.at_time(k * DT)[0]), ROBOT.lower, ROBOT.upper)
+        assert walk.to(wish).finding is None
 
 
 @given(starts, wishes, st.integers(0, 60))
@@ -98,7 +128,9 @@ def test_braking_ends_at_rest_within_the_braking_time(start, wish, ticks):
     walk = Walk(start)
     for _ in range(ticks):
         walk.to(wish)
-    longest = int(np.ceil((np.abs(walk.step) / LIMITS.acceleration_step).max())) if ticks else 0
+    # At full deceleration, which takes some ticks to build up and to give up.
+    ramp = int(np.ceil(LIMITS.acceleration_step / LIMITS.jerk_step).max())
+    longest = int(np.ceil((np.abs(walk.step) / LIMITS.acceleration_step).max())) + 3 * ramp if ticks else 0
     for _ in range(longest):
         walk.brake()
     rest = walk.q
@@ -114,7 +146,7 @@ def test_a_jump_of_the_wish_is_reached_without_swinging(size, joint):
     wish[joint] = min(wish[joint] + size, ROBOT.upper[joint])
     way = []
     for _ in range(120):
-        way.append(walk.to(wish).q[joint])
+        way.append(walk.to(wish).output.q[joint])
     assert max(way) <= wish[joint] + 3 * LIMITS.acceleration_step[joint]
     assert walk.q.tobytes() == wish.tobytes()
     assert not walk.step.any()
@@ -137,7 +169,7 @@ def test_from_rest_the_direction_is_kept(direction):
     walk = Walk(np.zeros(N))
     wish = 0.17 * direction
     for _ in range(5):
-        q = walk.to(wish).q
+        q = walk.to(wish).output.q
         scale = q @ wish / (wish @ wish)
         assert scale > 0
         np.testing.assert_allclose(q, scale * wish, atol=1e-12)
@@ -146,7 +178,7 @@ def test_from_rest_the_direction_is_kept(direction):
 def test_braking_keeps_the_path():
     walk = Walk(np.zeros(N))
     for _ in range(20):
-        walk.to(walk.q + walk.step + LIMITS.acceleration_step * np.linspace(0.2, 0.9, N))
+        walk.to(walk.q + walk.step + LIMITS.jerk_step * np.linspace(0.2, 0.9, N))
     before, direction = walk.q, walk.step / np.linalg.norm(walk.step)
     while walk.step.any():
         walk.brake()
@@ -164,12 +196,18 @@ def test_a_sine_attack_never_gets_over_a_limit(hz, amplitude):
 
 @pytest.mark.parametrize(
     ("wish", "code"),
-    [(0.001, None), (0.0014, "limit.acceleration"), (0.03, "limit.velocity"), (2.0, "limit.position")],
+    [
+        (0.001, None),
+        (0.0012, "limit.jerk"),
+        (0.0014, "limit.acceleration"),
+        (0.03, "limit.velocity"),
+        (2.0, "limit.position"),
+    ],
 )
 def test_each_limit_is_named(wish, code):
     target = ROBOT.home.copy()
     target[0] += wish
-    finding = limiter.move(LIMITS, ROBOT.home, np.zeros(N), None, target).finding
+    finding = limiter.move(LIMITS, Output.at_rest(ROBOT.home), None, target).finding
     assert (finding and finding.code) == code
     assert finding is None or "shoulder_pan" in finding.text
 
@@ -179,9 +217,10 @@ def test_the_braking_limit_is_named():
     start[0] = ROBOT.upper[0] - 0.04
     step = np.zeros(N)
     step[0] = 1.2 * DT
+    now = Output(start, step, np.zeros(N))
     target = start.copy()
     target[0] += 1.25 * DT
-    finding = limiter.move(LIMITS, start, step, None, target).finding
+    finding = limiter.move(LIMITS, now, None, target).finding
     assert finding is not None
     assert finding.code == "limit.braking"
 
@@ -192,11 +231,11 @@ def test_outside_a_limit_only_inward_motion_is_legal():
     inward, outward = start.copy(), start.copy()
     inward[0] -= 0.001
     outward[0] += 0.001
-    zeros = np.zeros(N)
-    assert limiter.move(LIMITS, start, zeros, None, start).finding is None
-    assert limiter.move(LIMITS, start, zeros, None, inward).finding is None
-    motion = limiter.move(LIMITS, start, zeros, None, outward)
+    now = Output.at_rest(start)
+    assert limiter.move(LIMITS, now, None, start).finding is None
+    assert limiter.move(LIMITS, now, None, inward).finding is None
+    motion = limiter.move(LIMITS, now, None, outward)
     assert motion.finding is not None
     assert motion.finding.code == "limit.position"
-    np.testing.assert_array_equal(motion.q, start)
+    np.testing.assert_array_equal(motion.output.q, start)
     assert motion.margin < 0

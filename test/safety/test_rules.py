@@ -136,12 +136,12 @@ def test_a_bad_tick_brakes_the_arm_whatever_the_source_says(robot, code):
     world = World(robot)
     wish = world.run_up()
     world.advance()
-    before, step = world.q.copy(), world.supervisor.state.step.copy()
+    before, step = world.q.copy(), world.supervisor.state.output.step
     verdict = world.tick(world.proposal(wish), **BAD_TICKS[code](world))
     assert (verdict.action, verdict.code, verdict.mode) == (Action.HOLD, code, Mode.HOLD)
     taken = (verdict.command - before)[0]
     assert 0.0 < taken < step[0]
-    assert taken == pytest.approx(step[0] - world.supervisor.setup.limits.acceleration_step[0])
+    assert taken == pytest.approx(step[0] - world.supervisor.setup.limits.jerk_step[0])
 
 
 @pytest.mark.parametrize("q", [np.zeros(3), np.zeros((6, 1)), np.zeros(13)])
@@ -175,7 +175,7 @@ def test_a_stalled_tick_moves_nothing_and_the_source_joins_again(world):
 
 def test_a_late_tick_authorises_one_nominal_step(world):
     wish = world.run_up(velocity=2.3)
-    before, step = world.q.copy(), world.supervisor.state.step
+    before, step = world.q.copy(), world.supervisor.state.output.step
     world.advance(29 * MS)
     wish = wish.copy()
     wish[0] += 2.3 * 0.029
@@ -302,7 +302,7 @@ def test_the_first_command_must_be_near_the_arm(robot, when, rad, code):
         q[0] -= 1e-9
     verdict = world.step(q, **changes)
     assert verdict.code == code
-    assert (np.abs(verdict.command - world.supervisor.state.output) == 0).all()
+    assert (np.abs(verdict.command - world.supervisor.state.output.q) == 0).all()
 
 
 def test_a_sagging_arm_may_be_joined_from_the_measured_pose_or_from_the_held_one(robot):
