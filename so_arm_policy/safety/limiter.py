@@ -72,7 +72,7 @@ class _Box:
     """What each joint may do in this tick.
 
     lower, upper: positions, (n,) rad. low, high: smallest and largest move, (n,) rad, but for the way that a joint near
-    a position limit needs to stop before it: `holds` and `high_of` see to that. brake: the move of a stopping command.
+    a position limit needs to stop before it: `holds` and `allowed` see to that.
     """
 
     def __init__(self, limits: Limits, now: Output) -> None:
@@ -83,12 +83,13 @@ class _Box:
         # At a limit, or beyond it, no joint may be about to move outward.
         self.fastest_up = np.where(self.above > 0.0, limits.velocity_step, 0.0)
         self.fastest_down = np.where(self.below > 0.0, limits.velocity_step, 0.0)
-        low = u + np.maximum(np.maximum(now.bend - J, -a), -all_given_up(self.fastest_down + u, J))
-        high = u + np.minimum(np.minimum(now.bend + J, a), all_given_up(self.fastest_up - u, J))
-        hardest = np.array([self._slower(i) for i in range(len(u))]) if not now.resting else u
-        # Rounding must not make the box empty: braking is always allowed.
-        self.low, self.high = np.minimum(low, hardest), np.maximum(high, hardest)
-        self.hardest = hardest
+        self.low = u + np.maximum(np.maximum(now.bend - J, -a), -all_given_up(self.fastest_down + u, J))
+        self.high = u + np.minimum(np.minimum(now.bend + J, a), all_given_up(self.fastest_up - u, J))
+
+    @cached_property
+    def hardest(self) -> FloatArray:
+        """The move of each joint on its own shortest way to rest, (n,) rad."""
+        return np.array([self._slower(i) for i in range(len(self.low))])
 
     @cached_property
     def brake(self) -> FloatArray:
@@ -151,7 +152,8 @@ def _stopping(a: FloatArray, room: FloatArray) -> FloatArray:
 def _scaled(box: _Box, wanted: FloatArray) -> FloatArray:
     """Return the move nearest to `wanted` on the line from braking to it that lies in the box."""
     change = wanted - box.brake
-    edge = np.clip(wanted, box.low, box.high)
+    # Rounding must not make the box empty: braking is always allowed.
+    edge = np.clip(wanted, np.minimum(box.low, box.brake), np.maximum(box.high, box.brake))
     for i in range(len(edge)):
         edge[i] = box.allowed(i, float(edge[i]))
     ratio = np.divide(edge - box.brake, change, out=np.ones_like(change), where=np.abs(change) > ROUNDING)

@@ -2,8 +2,8 @@
 
 In units of one tick: a joint moves by `u` rad in a tick and `u` changes by `a` rad from one tick to the next. That
 change is at most `A` = acceleration dt^2 and itself changes by at most `J` = jerk dt^3. A change of -b can be given up
-only by J a tick, so it takes tail(b) = (b - J) + (b - 2 J) + ... more off the move before it is gone. The joint may slow
-down by b when what is left then, u - b, is at least tail(b); with `given_up` the inverse of b + tail(b): when
+only by J a tick, so it takes tail(b) = (b - J) + (b - 2 J) + ... more off the move before it is gone. The joint may
+slow down by b when what is left then, u - b, is at least tail(b); with `given_up` the inverse of b + tail(b): when
 b <= given_up(u). Plain floats: for a handful of joints they are faster than arrays.
 """
 

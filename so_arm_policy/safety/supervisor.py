@@ -20,7 +20,7 @@ def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Ve
     credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
     unpaid = timing.check_pace(setup, state, tick, credit_ns)
     trouble = rules.first_of_tick(Tick(setup, state, tick))
-    state, refused = requests.apply(setup, _settle(state, tick, trouble), tick, trouble)
+    state, refused = requests.apply(setup, _settle(setup, state, tick, trouble), tick, trouble)
     if state.output is None:
         verdict, state = _unborn(state, trouble)
     elif state.latched is not None:
@@ -49,17 +49,15 @@ def initial_state(source: str) -> SupervisorState:
     return SupervisorState(mode=Mode.INIT, selected=source, acting=source)
 
 
-def _settle(state: SupervisorState, tick: TickInput, trouble: Finding | None) -> SupervisorState:
-    """Take in what the tick itself changes: the first pose, a stand after a stall, a new ROS clock."""
-    if trouble is None:
-        if state.output is None and tick.sample is not None:
-            mode = Mode.HOLD if state.mode is Mode.INIT else state.mode
-            return replace(state, mode=mode, output=Output.at_rest(tick.sample.q))
-        return state
-    if trouble.code == "time.stall" and state.output is not None:
-        return replace(state, output=Output.at_rest(state.output.q))
-    if trouble.code == "time.clock_back":
-        return replace(state, heard=None, sample_stamp_ns=0, epoch_ns=tick.ros_now_ns)
+def _settle(setup: Setup, state: SupervisorState, tick: TickInput, trouble: Finding | None) -> SupervisorState:
+    """Take in what the tick itself changes, whatever else is wrong: a stand after a stall, a new ROS clock, a pose."""
+    if timing.stalled(setup, state, tick) and state.output is not None:
+        state = replace(state, output=Output.at_rest(state.output.q))
+    if timing.clock_back(state, tick):
+        state = replace(state, heard=None, sample_stamp_ns=0, epoch_ns=tick.ros_now_ns)
+    if trouble is None and state.output is None and tick.sample is not None:
+        mode = Mode.HOLD if state.mode is Mode.INIT else state.mode
+        state = replace(state, mode=mode, output=Output.at_rest(tick.sample.q))
     return state
 
 

@@ -38,14 +38,24 @@ def check_pace(setup: Setup, state: SupervisorState, tick: TickInput, credit_ns:
     return Finding(code, f"got a tick after {passed_ms:.3f} ms, expected {setup.period_ns / 1e6:.3f}", Action.HOLD)
 
 
+def stalled(setup: Setup, state: SupervisorState, tick: TickInput) -> bool:
+    """Whether so much time has passed since the previous tick that the arm came to rest meanwhile."""
+    return state.now_ns is not None and tick.now_ns - state.now_ns > setup.stall_ns
+
+
+def clock_back(state: SupervisorState, tick: TickInput) -> bool:
+    """Whether the ROS clock went back."""
+    return state.now_ns is not None and tick.ros_now_ns < state.ros_now_ns
+
+
 def check_tick(tick: Tick) -> Finding | None:
     """Refuse stalls, a ROS clock that stops or goes back, and a measured state that is absent, old or early."""
     setup, state, now = tick.setup, tick.state, tick.input
     if state.now_ns is not None:
-        if now.ros_now_ns < state.ros_now_ns:
+        if clock_back(state, now):
             back = (state.ros_now_ns - now.ros_now_ns) / 1e6
             return _hold("time.clock_back", f"ROS clock: went back {back:.3f} ms, expected never")
-        if now.now_ns - state.now_ns > setup.stall_ns:
+        if stalled(setup, state, now):
             late_ms = (now.now_ns - state.now_ns) / 1e6
             return _hold("time.stall", f"tick: {late_ms:.1f} ms since the last, limit {setup.stall_ns / 1e6:.1f}")
         stopped = now.now_ns - state.ros_moved_ns

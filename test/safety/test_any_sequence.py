@@ -2,7 +2,7 @@
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from safety_world import PERIOD_NS, Referee, World
 
 from so_arm_policy.robot.description import load_robot
@@ -138,6 +138,7 @@ class Judge:
 
 
 @settings(max_examples=300)
+@example([{"proposal": {"q": ("near", np.full(N, 0.125))}}, {"proposal": None, "ns": 10**8, "ros_ns": -1}], None)
 @given(st.lists(events, max_size=30), st.sampled_from([None, "hold"]))
 def test_any_sequence_of_events_keeps_the_limits_and_the_diagram(sequence, fallback):
     world = World(ROBOT, fallback=fallback)
