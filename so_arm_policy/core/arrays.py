@@ -8,6 +8,8 @@ import numpy.typing as npt
 from so_arm_policy.core.errors import ShapeError
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 def vector(values: npt.ArrayLike, size: int | None = None, name: str = "vector") -> FloatArray:

@@ -13,7 +13,10 @@ from so_arm_policy.core.errors import ConfigError, InputError
 
 @dataclass(frozen=True, kw_only=True)
 class JointConfig:
-    """One joint. Positions rad, velocity rad/s, acceleration rad/s^2, jerk rad/s^3; all limits are positive sizes."""
+    """One joint. Positions rad, velocity rad/s, acceleration rad/s^2, jerk rad/s^3; all limits are positive sizes.
+
+    following: how far the joint may lag behind its command, rad.
+    """
 
     name: str
     lower: float
@@ -21,6 +24,7 @@ class JointConfig:
     velocity: float
     acceleration: float
     jerk: float
+    following: float
     home: float
     rest: float
 
@@ -28,7 +32,7 @@ class JointConfig:
         """Refuse what is not finite, inverted or out of its own limits."""
         if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
             raise ConfigError(f"joint {self.name!r}: got limits [{self.lower}, {self.upper}], expected lower < upper")
-        for name in ("velocity", "acceleration", "jerk"):
+        for name in ("velocity", "acceleration", "jerk", "following"):
             value = getattr(self, name)
             if not 0.0 < value < math.inf:
                 raise ConfigError(f"joint {self.name!r}: got {name} limit {value}, expected a positive finite number")
@@ -38,6 +42,26 @@ class JointConfig:
                 raise ConfigError(
                     f"joint {self.name!r}: got {name} {value}, expected within [{self.lower}, {self.upper}]"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotorLimits:
+    """What its motors may bear: load as a share of full torque, degrees Celsius, V."""
+
+    load: float
+    temperature_c: float
+    voltage_low_v: float
+    voltage_high_v: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no motor bears, and inverted limits."""
+        if not 0.0 < self.load <= 1.0:
+            raise ConfigError(f"motors: got load {self.load}, expected 0 < load <= 1")
+        if not 0.0 < self.temperature_c <= 100.0:
+            raise ConfigError(f"motors: got temperature_c {self.temperature_c}, expected 0 < temperature_c <= 100")
+        if not 0.0 < self.voltage_low_v < self.voltage_high_v < math.inf:
+            got = f"{self.voltage_low_v}..{self.voltage_high_v} V"
+            raise ConfigError(f"motors: got {got}, expected 0 < voltage_low_v < voltage_high_v")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +107,7 @@ class RobotConfig:
     name: str
     arms: tuple[ArmConfig, ...]
     joints: tuple[JointConfig, ...]
+    motors: MotorLimits
     cameras: tuple[CameraConfig, ...]
     aliases: dict[str, str] = field(default_factory=dict)
 
@@ -132,6 +157,11 @@ class RobotConfig:
     def jerk(self) -> FloatArray:
         """Jerk limits, (n,) rad/s^3."""
         return vector([j.jerk for j in self.joints])
+
+    @cached_property
+    def following(self) -> FloatArray:
+        """How far each joint may lag behind its command, (n,) rad."""
+        return vector([j.following for j in self.joints])
 
     @cached_property
     def home(self) -> FloatArray:

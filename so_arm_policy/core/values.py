@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.arrays import BoolArray, FloatArray
 from so_arm_policy.core.trajectory import JointTrajectory
 
 Image = npt.NDArray[np.uint8]
@@ -23,6 +23,22 @@ class JointSample:
     received_ns: int
     q: FloatArray
     dq: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotorSample:
+    """What the motors say of themselves at one time; NaN where they do not.
+
+    load: share of full torque, -1..1; temperature_c: degrees Celsius; voltage_v: V; torque_on: bool. All (n,) in the
+    robot's joint order. stamp_ns: ROS time; received_ns: monotonic time.
+    """
+
+    stamp_ns: int
+    received_ns: int
+    load: FloatArray
+    temperature_c: FloatArray
+    voltage_v: FloatArray
+    torque_on: BoolArray
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ class Setup:
     future_tolerance_ns: int
     stall_ns: int
     clock_timeout_ns: int
+    following_ns: int
+    press_ns: int
+    motors_timeout_ns: int
 
     @classmethod
     def of(cls, config: SupervisorConfig, robot: RobotConfig) -> Self:
@@ -43,6 +46,9 @@ class Setup:
             future_tolerance_ns=round(config.future_tolerance_s * 1e9),
             stall_ns=round(config.stall_s * 1e9),
             clock_timeout_ns=round(config.clock_timeout_s * 1e9),
+            following_ns=round(config.following_s * 1e9),
+            press_ns=round(config.press_s * 1e9),
+            motors_timeout_ns=round(config.motors_timeout_s * 1e9),
         )
 
 

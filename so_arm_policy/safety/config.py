@@ -16,6 +16,12 @@ _AT_MOST = {
     "stall_s": 0.25,
     "clock_timeout_s": 1.0,
     "continuity_rad": 0.5,
+    "following_s": 1.0,
+    "press_rad": 0.5,
+    "press_s": 1.5,
+    "frozen_rad": 0.3,
+    "jump_rad": 0.5,
+    "motors_timeout_s": 5.0,
     "position_band_rad": 0.5,
     "step_band_rad": 0.5,
     "velocity_scale": 1.0,
@@ -41,6 +47,12 @@ class SupervisorConfig:
     stall_s: float = 0.03
     clock_timeout_s: float = 0.2
     continuity_rad: float = 0.15
+    following_s: float = 0.1
+    press_rad: float = 0.15
+    press_s: float = 0.5
+    frozen_rad: float = 0.1
+    jump_rad: float = 0.1
+    motors_timeout_s: float = 1.0
     position_band_rad: float = 0.1
     step_band_rad: float = 0.25
     position_margin_rad: float = 0.0

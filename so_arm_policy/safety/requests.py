@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from so_arm_policy.safety.case import Setup
+from so_arm_policy.safety import plant, rules
+from so_arm_policy.safety.case import Setup, Tick
 from so_arm_policy.safety.values import Action, Finding, Mode, Output, SupervisorState, TickInput
 
 
@@ -15,9 +16,11 @@ def apply(
 
     A stop outranks a reset of the same tick. trouble: what is wrong with the tick itself.
     """
-    cause = stop_cause(tick)
+    cause = asked = stop_cause(tick)
+    if cause is None and trouble is not None and trouble.action is Action.ESTOP:
+        cause = trouble
     if cause is not None and state.latched is None:
-        state = replace(state, mode=Mode.ESTOP, latched=cause)
+        state = replace(state, mode=Mode.ESTOP, latched=cause, target=None, relief=plant.relief(state, cause))
     refused = []
     if tick.select is not None:
         if tick.select in setup.config.sources:
@@ -25,11 +28,13 @@ def apply(
         else:
             refused.append(f"select: got source {tick.select!r}, expected one of {list(setup.config.sources)}")
     if tick.reset:
-        reason = _reset_refusal(state, cause or trouble)
+        after = _reset(setup, state, tick)
+        wrong = asked or rules.first_of_tick(Tick(setup, plant.observe(setup, after, tick), tick))
+        reason = _reset_refusal(state, wrong)
         if reason:
             refused.append(f"reset: {reason}")
         else:
-            state = _reset(setup, state, tick)
+            state = after
     return state, "; ".join(refused)
 
 
@@ -69,8 +74,9 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         mode = Mode.INIT
     else:
         mode = Mode.HOLD
-        if sample is not None and bool((np.abs(sample.q - output.q) > setup.config.continuity_rad).any()):
-            output = Output.at_rest(sample.q)
+        if sample is not None and plant.readable(sample, len(output.q)):
+            away = np.abs(sample.q - output.q) > setup.config.continuity_rad
+            output = Output.at_rest(sample.q) if bool(away.any()) else output
     return replace(
         state,
         mode=mode,
@@ -81,4 +87,6 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         heard=None,
         epoch_ns=tick.ros_now_ns,
         latched=None,
+        plant=None,
+        relief=None,
     )

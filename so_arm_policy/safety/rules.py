@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from so_arm_policy.safety import bands, continuity, schema, sources, timing
+from so_arm_policy.safety import bands, continuity, plant, schema, sources, timing
 from so_arm_policy.safety.case import Case, Tick
 from so_arm_policy.safety.values import Finding
 
@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     Rule("schema", schema.check_tick, schema.check_proposal),
     Rule("time", timing.check_tick, timing.check_proposal),
     Rule("source", sources.check_tick, sources.check_proposal),
+    Rule("plant", plant.check_tick, None),
     Rule("continuity", None, continuity.check_proposal),
     Rule("limit", None, bands.check_proposal),  # what passes here goes through the limiter
 )
@@ -54,6 +55,14 @@ REASONS: dict[str, str] = {
     "time.gap": "no new proposal in this tick: bridged for one tick with the velocity of the last one",
     "source.unknown_publisher": "somebody else writes to a command topic",
     "source.mismatch": "proposal in the name of another source",
+    "plant.report": "motors that no longer say how they are, or not for each joint",
+    "plant.torque_off": "a motor without torque",
+    "plant.temperature": "a motor too hot",
+    "plant.voltage": "supply voltage too low or too high",
+    "plant.jump": "a reading further from the last than the joint can have moved",
+    "plant.frozen": "readings that stand still while the command moves on",
+    "plant.following": "a joint too far behind its command for too long",
+    "plant.stall": "a joint that presses with too much load for too long",
     "continuity.far": "first command far from the arm",
     "continuity.blend": "the source was let in; the command moves to it within limits",
     "limit.position_band": "position far outside its limits",

@@ -5,10 +5,12 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.safety import limiter, requests, rules, timing
+from so_arm_policy.safety import limiter, plant, requests, rules, timing
 from so_arm_policy.safety.case import Case, Setup, Tick
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.limiter import Motion
@@ -19,8 +21,11 @@ def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Ve
     """Judge one tick: the command for this tick and why, and the state for the next."""
     credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
     unpaid = timing.check_pace(setup, state, tick, credit_ns)
+    state = plant.observe(setup, state, tick)
     trouble = rules.first_of_tick(Tick(setup, state, tick))
     state, refused = requests.apply(setup, _settle(setup, state, tick, trouble), tick, trouble)
+    if tick.reset:  # what was wrong with the motion before it may be over
+        trouble = rules.first_of_tick(Tick(setup, plant.observe(setup, state, tick), tick))
     if state.output is None:
         verdict, state = _unborn(state, trouble)
     elif state.latched is not None:
@@ -125,9 +130,15 @@ def _advance(
 def _stop(setup: Setup, state: SupervisorState, finding: Finding, paid: bool) -> tuple[Verdict, SupervisorState]:
     """Brake, then hold. Nothing moves in a tick that no time has paid for."""
     assert state.output is not None
-    output = limiter.brake(setup.limits, state.output) if paid else state.output
+    output, target = state.output, None
+    if state.relief is not None and (state.target is not None or output.resting):
+        target = np.where(np.isnan(state.relief), output.q, state.relief) if state.target is None else state.target
+    if paid and target is not None:
+        output = limiter.move(setup.limits, output, target, target).output
+    elif paid:
+        output = limiter.brake(setup.limits, output)
     mode = Mode.HOLD if state.latched is None else Mode.ESTOP
-    state = replace(state, mode=mode, output=output, target=None, joining=False)
+    state = replace(state, mode=mode, output=output, target=target, joining=False)
     return _verdict(state, finding.action, finding), state
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.values import JointSample, Proposal
+from so_arm_policy.core.values import JointSample, MotorSample, Proposal
+
+if TYPE_CHECKING:
+    from so_arm_policy.safety.plant import Plant
 
 
 class Action(Enum):
@@ -59,7 +62,8 @@ class TickInput:
 
     now_ns: monotonic time; ros_now_ns: ROS time; sample: the newest joint state; proposals: the newest of each source,
     left in place until a newer one comes; estop: reason of an emergency stop asked for in this tick; reset, select:
-    requests of this tick; faults: what the caller sees wrong in this tick.
+    requests of this tick; faults: what the caller sees wrong in this tick. motors: their newest report, None where they
+    never make one.
     """
 
     now_ns: int
@@ -70,6 +74,7 @@ class TickInput:
     reset: bool = False
     select: str | None = None
     faults: tuple[Fault, ...] = ()
+    motors: MotorSample | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,10 +143,13 @@ class SupervisorState:
 
     selected: source the operator wants; acting: the one that acts, the fallback after a handover.
     output: newest command, (n,) rad, and how it moves;
-    target: (n,) rad, where the acting source wanted to be (within position limits), None while it does not act.
+    target: (n,) rad, where the acting source wanted to be (within position limits), or where the arm is let go to; None
+    while it brakes or holds.
     joining: the acting source was let in and its target is not reached yet.
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
     ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
+    plant: what the measured states have shown so far. relief: where joints are let go to after a fault; see
+    safety/plant.py.
     """
 
     mode: Mode
@@ -158,3 +166,5 @@ class SupervisorState:
     ros_moved_ns: int = 0
     credit_ns: int = 0
     latched: Finding | None = None
+    plant: "Plant | None" = None
+    relief: FloatArray | None = None

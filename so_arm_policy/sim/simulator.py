@@ -72,6 +72,11 @@ class Simulator:
         return self.data.qvel[self._qvel]
 
     @property
+    def load(self) -> FloatArray:
+        """What each motor gives, as a share of its full torque, -1..1, (n,)."""
+        return self.data.actuator_force[self._ctrl] / self.model.actuator_forcerange[self._ctrl, 1]
+
+    @property
     def qpos(self) -> FloatArray:
         """State of the whole model, enough to draw it: (nq,)."""
         return self.data.qpos.copy()

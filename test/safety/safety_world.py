@@ -81,6 +81,17 @@ class World:
             verdict = self.step(q)
         assert verdict.code == ""
 
+    def carry(self, q: np.ndarray, ticks: int = 60) -> Verdict:
+        """Let a hand move the arm to `q` while nothing is said; returns the last verdict."""
+        start = self.q.copy()
+        self.proposals.clear()
+        for k in range(1, ticks + 1):
+            self.q = start + (q - start) * k / ticks
+            self.advance()
+            verdict = self.tick()
+        self.q = np.array(q)
+        return verdict
+
     def run_up(self, joint: int = 0, velocity: float = 1.0, ticks: int = 30) -> np.ndarray:
         """Bring one joint to `velocity` within 24 ticks with legal proposals; returns the last one."""
         self.start(self.q)

@@ -324,7 +324,7 @@ def test_every_reason_is_in_the_table_and_in_the_documentation(world):
     """A reason that the table does not list would not be counted from the start."""
     root = Path(__file__).resolve().parents[2]
     sources = "".join(p.read_text() for p in (root / "so_arm_policy" / "safety").glob("*.py") if p.name != "rules.py")
-    used = set(re.findall(r'"((?:schema|time|source|continuity|limit|estop)\.[a-z_]+)"', sources))
+    used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|estop)\.[a-z_]+)"', sources))
     assert used | {"source.unknown_publisher"} == set(REASONS) == set(world.supervisor.counts)
     page = (root / "docs" / "safety.md").read_text()
     assert [code for code in REASONS if f"`{code}`" not in page] == []

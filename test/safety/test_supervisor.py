@@ -171,8 +171,7 @@ def test_after_a_reset_the_hold_is_where_the_arm_is_when_it_was_moved_by_hand(wo
         world.step(estop="button")
     moved = world.robot.home.copy()
     moved[0] += 0.8
-    world.q = moved
-    world.proposals.clear()
+    world.carry(moved)
     world.advance()
     verdict = world.tick(reset=True)
     np.testing.assert_array_equal(verdict.command, moved)
@@ -189,20 +188,35 @@ def test_an_arm_far_from_its_hold_is_not_joined_before_a_reset(world):
         world.silence()
     moved = world.robot.home.copy()
     moved[0] += 0.8
-    world.q = moved.copy()
-    world.advance()
-    assert world.tick(world.proposal(moved)).code == "limit.step_band"
+    verdict = world.carry(moved)
+    assert (verdict.mode, verdict.code) == (Mode.ESTOP, "plant.following")
+    assert 0.2 < verdict.command[0] < 0.5  # where the arm was when it was noticed
+    assert world.carry(moved).mode is Mode.ESTOP
     world.q = moved.copy()
     assert world.step(moved, reset=True).action is Action.PASS
 
 
+def test_an_arm_away_from_its_hold_is_not_joined_far_from_either(world):
+    world.start()
+    for _ in range(10):
+        world.silence()
+    moved = world.robot.home.copy()
+    moved[0] += 0.25
+    world.carry(moved)
+    far = moved.copy()
+    far[0] += 0.26
+    world.advance()
+    assert world.tick(world.proposal(far)).code == "continuity.far"
+
+
 def test_an_arm_held_while_it_presses_is_led_away_from_where_it_is(world):
-    """The command is 0.35 rad ahead of an arm that something blocks; the source starts again from the arm."""
+    """The command is 0.29 rad ahead of an arm that something blocks; the source starts again from the arm."""
     world.start()
     for _ in range(10):
         world.silence()
     blocked = world.robot.home.copy()
-    blocked[2] -= 0.35
+    blocked[2] -= 0.29
+    world.carry(blocked)
     referee = Referee(world.robot, world.supervisor.state.output.q)
     for _ in range(120):
         world.q = blocked.copy()

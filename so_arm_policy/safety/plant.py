@@ -1,0 +1,169 @@
+"""Rule 6, plant: the arm does what it is told, and its motors are well.
+
+What takes time to show (a joint that lags, presses or does not move) is kept in `Plant` from tick to tick. All of these
+latch: something outside of the commands is wrong, and a person has to look. See docs/safety.md for what is done then.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from so_arm_policy.core.arrays import BoolArray, FloatArray, IntArray
+from so_arm_policy.core.values import JointSample
+from so_arm_policy.safety.case import Setup, Tick
+from so_arm_policy.safety.values import Action, Finding, SupervisorState, TickInput
+
+NOTICEABLE_RAD = 0.05  # lag from which a joint is let go when the arm is held after a fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Plant:
+    """What the measured states have shown so far.
+
+    q: last measured positions, (n,) rad; stamp_ns: their ROS time; told: the command when they last changed, (n,) rad.
+    lagging_ns, pressing_ns: for how long each joint has been further from its command than it may, and has pressed with
+    a load that it may not, (n,). jump: the joint whose reading jumped in this tick and by how much, rad, or None.
+    """
+
+    q: FloatArray
+    stamp_ns: int
+    told: FloatArray
+    lagging_ns: IntArray
+    pressing_ns: IntArray
+    jump: tuple[int, float] | None = None
+
+    @classmethod
+    def first(cls, sample: JointSample, told: FloatArray) -> Self:
+        """Return what one measured state shows."""
+        zeros = np.zeros(len(told), dtype=np.int64)
+        return cls(q=sample.q, stamp_ns=sample.stamp_ns, told=told, lagging_ns=zeros, pressing_ns=zeros)
+
+
+def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorState:
+    """Take in the measured state of this tick. One that is not finite, or of a wrong length, is left to the schema."""
+    sample, output = tick.sample, state.output
+    if output is None or sample is None or not readable(sample, len(output.q)):
+        return state
+    plant = state.plant
+    if plant is None or state.now_ns is None:
+        return replace(state, plant=Plant.first(sample, output.q))
+    passed_ns = min(max(tick.now_ns - state.now_ns, 0), setup.stall_ns)
+    lag = np.abs(output.q - sample.q)
+    pressing = (lag > setup.config.press_rad) & _loaded(setup, tick)
+    same = bool((sample.q == plant.q).all())
+    plant = Plant(
+        q=sample.q,
+        stamp_ns=sample.stamp_ns,
+        told=plant.told if same else output.q,
+        lagging_ns=np.where(lag > setup.robot.following, plant.lagging_ns + passed_ns, 0),
+        pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, 0),
+        jump=None if same else _jump(setup, plant, sample),
+    )
+    return replace(state, plant=plant)
+
+
+def readable(sample: JointSample, n: int) -> bool:
+    """Whether `sample` has one finite position for each of `n` joints."""
+    return sample.q.shape == (n,) and bool(np.isfinite(sample.q).all())
+
+
+def check_tick(tick: Tick) -> Finding | None:
+    """Stop for motors that are hot, short of voltage or off, readings that jump or freeze, and a blocked joint."""
+    finding = _check_motors(tick)
+    plant, output = tick.state.plant, tick.state.output
+    if finding is not None or plant is None or output is None:
+        return finding
+    setup, config, names = tick.setup, tick.setup.config, tick.setup.robot.joint_names
+    if plant.jump is not None:
+        i, size = plant.jump
+        return _stop("plant.jump", f"joint {names[i]!r}: got a reading {size:.3f} rad from the previous one")
+    moved = np.abs(output.q - plant.q) - np.abs(plant.told - plant.q)
+    i = int(moved.argmax())
+    if moved[i] > config.frozen_rad:
+        return _stop(
+            "plant.frozen",
+            f"joint {names[i]!r}: told to move {moved[i]:.3f} rad away since any reading changed, "
+            f"limit {config.frozen_rad}",
+        )
+    i = int(plant.lagging_ns.argmax())
+    if plant.lagging_ns[i] > setup.following_ns:
+        return _stop(
+            "plant.following",
+            f"joint {names[i]!r}: {output.q[i] - plant.q[i]:.3f} rad behind its command for "
+            f"{plant.lagging_ns[i] / 1e6:.0f} ms, limits {setup.robot.following[i]} and {setup.following_ns / 1e6:.0f}",
+        )
+    i = int(plant.pressing_ns.argmax())
+    if plant.pressing_ns[i] > setup.press_ns:
+        return _stop(
+            "plant.stall",
+            f"joint {names[i]!r}: pressed against something for {plant.pressing_ns[i] / 1e6:.0f} ms, "
+            f"limit {setup.press_ns / 1e6:.0f}",
+        )
+    return None
+
+
+def relief(state: SupervisorState, cause: Finding) -> FloatArray | None:
+    """Return where to hold after a joint was blocked, (n,) rad: where it was measured, NaN for joints that do not lag.
+
+    Holding on to the command would go on pressing against what blocks it, be it a hand.
+    """
+    if cause.code not in ("plant.following", "plant.stall") or state.plant is None or state.output is None:
+        return None
+    lagging = np.abs(state.output.q - state.plant.q) > NOTICEABLE_RAD
+    return np.where(lagging, state.plant.q, np.nan) if lagging.any() else None
+
+
+def _loaded(setup: Setup, tick: TickInput) -> BoolArray:
+    """Return which joints bear too much load, (n,); none where it is not reported (a comparison with NaN is false)."""
+    n = len(setup.robot.joints)
+    if tick.motors is None or tick.motors.load.shape != (n,):
+        return np.zeros(n, dtype=bool)
+    return np.abs(tick.motors.load) > setup.robot.motors.load
+
+
+def _jump(setup: Setup, plant: Plant, sample: JointSample) -> tuple[int, float] | None:
+    """Return the joint whose reading moved further than it can have moved, and by how much, rad."""
+    change = np.abs(sample.q - plant.q)
+    seconds = max(sample.stamp_ns - plant.stamp_ns, 0) / 1e9
+    beyond = change - setup.config.jump_rad - 2.0 * setup.robot.velocity * seconds
+    i = int(beyond.argmax())
+    return (i, float(change[i])) if beyond[i] > 0.0 else None
+
+
+def _check_motors(tick: Tick) -> Finding | None:
+    """Judge what the motors report; NaN means that they do not."""
+    motors, robot, now = tick.input.motors, tick.setup.robot, tick.input
+    if motors is None:
+        return None
+    n, limits = len(robot.joints), robot.motors
+    fields = (motors.load, motors.temperature_c, motors.voltage_v, motors.torque_on)
+    if any(np.shape(field) != (n,) for field in fields):
+        return _stop("plant.report", f"motors: got shapes {[np.shape(f) for f in fields]}, expected ({n},) each")
+    age_ns = now.now_ns - motors.received_ns
+    if age_ns > tick.setup.motors_timeout_ns:
+        limit_ms = tick.setup.motors_timeout_ns / 1e6
+        return _stop("plant.report", f"motors: nothing new for {age_ns / 1e6:.0f} ms, limit {limit_ms:.0f}")
+    for code, values, wrong, text in (
+        ("plant.torque_off", motors.torque_on, ~motors.torque_on, "expected torque on"),
+        (
+            "plant.temperature",
+            motors.temperature_c,
+            motors.temperature_c > limits.temperature_c,
+            f"limit {limits.temperature_c} degrees Celsius",
+        ),
+        (
+            "plant.voltage",
+            motors.voltage_v,
+            (motors.voltage_v < limits.voltage_low_v) | (motors.voltage_v > limits.voltage_high_v),
+            f"expected {limits.voltage_low_v}..{limits.voltage_high_v} V",
+        ),
+    ):
+        if bool(wrong.any()):
+            i = int(wrong.argmax())
+            return _stop(code, f"joint {robot.joint_names[i]!r}: got {values[i]}, {text}")
+    return None
+
+
+def _stop(code: str, text: str) -> Finding:
+    return Finding(code, text, Action.ESTOP)

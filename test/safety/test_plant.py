@@ -1,0 +1,152 @@
+"""Rule 6, plant: what the arm and its motors do wrong stops it, latches, and is let go of; what is normal does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safety_world import DT, World
+
+from so_arm_policy.core.values import MotorSample
+from so_arm_policy.safety.values import Action, Mode
+
+MS = 1_000_000
+
+
+def motors(world, **changes):
+    n = world.n
+    made = MotorSample(
+        stamp_ns=world.ros_ns,
+        received_ns=world.now_ns,
+        load=np.full(n, 0.2),
+        temperature_c=np.full(n, 40.0),
+        voltage_v=np.full(n, 7.4),
+        torque_on=np.ones(n, dtype=bool),
+    )
+    return replace(made, **changes)
+
+
+def one(world, value, rest):
+    values = np.full(world.n, rest)
+    values[1] = value
+    return values
+
+
+BAD = {
+    "plant.torque_off": {"torque_on": lambda w: one(w, False, True)},
+    "plant.temperature": {"temperature_c": lambda w: one(w, 65.1, 40.0)},
+    "plant.voltage": {"voltage_v": lambda w: one(w, 5.9, 7.4)},
+    "plant.report": {"load": lambda w: np.zeros(w.n - 1)},
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_motors_that_are_not_well_stop_the_arm_until_they_are_and_a_person_resets(world, code):
+    world.run_up()
+    world.advance()
+    bad = {name: make(world) for name, make in BAD[code].items()}
+    verdict = world.tick(world.proposal(world.q), motors=motors(world, **bad))
+    assert (verdict.action, verdict.code, verdict.mode) == (Action.ESTOP, code, Mode.ESTOP)
+    assert code == "plant.report" or "shoulder_lift" in verdict.text
+    for _ in range(30):
+        world.advance()
+        verdict = world.tick(world.proposal(world.q), motors=motors(world))
+    assert verdict.mode is Mode.ESTOP
+    world.advance()
+    refused = world.tick(world.proposal(world.q), motors=motors(world, **bad), reset=True)
+    assert code in refused.refused
+    world.advance()
+    assert world.tick(world.proposal(world.q), motors=motors(world), reset=True).mode is not Mode.ESTOP
+
+
+def test_high_voltage_and_silence_of_motors_stop_the_arm(world):
+    world.start()
+    world.advance()
+    verdict = world.tick(world.proposal(), motors=motors(world, voltage_v=one(world, 8.7, 7.4)))
+    assert verdict.code == "plant.voltage"
+    world = World(world.robot)
+    world.start()
+    last, codes = motors(world), []
+    for _ in range(122):
+        world.advance()
+        codes.append(world.tick(world.proposal(), motors=last).code)
+    assert codes[:119] == [""] * 119
+    assert codes[-1] == "plant.report"
+
+
+def test_what_motors_do_not_report_is_not_judged(world):
+    world.start()
+    nan = np.full(world.n, np.nan)
+    for _ in range(5):
+        world.advance()
+        report = motors(world, load=nan, temperature_c=nan, voltage_v=nan)
+        assert world.tick(world.proposal(), motors=report).action is Action.PASS
+
+
+def blocked(world, ticks, joint=0, velocity=1.0, load=np.nan):
+    """Let the source move one joint on while the arm stays where it is; returns the verdicts."""
+    world.start()
+    stays, q, verdicts = world.q.copy(), world.q.copy(), []
+    for k in range(ticks):
+        q = q.copy()
+        q[joint] += velocity / 2.0 * (1.0 - np.cos(np.pi * min(k / 24.0, 1.0))) * DT
+        world.q = stays + 1e-6 * (k % 2)
+        world.advance()
+        verdicts.append(world.tick(world.proposal(q), motors=motors(world, load=np.full(world.n, load))))
+    return verdicts
+
+
+def test_a_joint_that_does_not_follow_stops_the_arm_and_is_let_go_where_it_is(world):
+    verdicts = blocked(world, 180)
+    first = next(i for i, verdict in enumerate(verdicts) if verdict.mode is Mode.ESTOP)
+    assert verdicts[first].code == "plant.following"
+    assert "shoulder_pan" in verdicts[first].text
+    lag = [abs(v.command[0] - world.robot.home[0]) for v in verdicts]
+    beyond = next(i for i, value in enumerate(lag) if value > world.robot.following[0])
+    assert first - beyond <= 0.1 / DT + 2
+    assert lag[-1] < 1e-3, "still pressing"
+    np.testing.assert_allclose(verdicts[-1].command[1:], world.robot.home[1:], atol=1e-4)
+
+
+def test_a_joint_that_presses_with_too_much_load_is_let_go_before_the_servo_gives_up(world):
+    verdicts = blocked(world, 24 + 140, velocity=0.2, load=0.9)
+    codes = [v.code for v in verdicts if v.mode is Mode.ESTOP]
+    assert codes[0] == "plant.stall"
+    assert max(abs(v.command[0]) for v in verdicts) < world.robot.following[0]
+    world = World(world.robot)
+    assert all(v.mode is Mode.ACTIVE for v in blocked(world, 24 + 140, velocity=0.2, load=0.7))
+
+
+def test_a_gripper_that_holds_something_may_lag(world):
+    joint = world.robot.joint_names.index(next(n for n in world.robot.joint_names if n.endswith("gripper")))
+    assert all(v.mode is Mode.ACTIVE for v in blocked(world, 180, joint=joint, velocity=0.4, load=0.7))
+
+
+@pytest.mark.parametrize("size", [np.pi, -0.25, 2 * np.pi])
+def test_a_reading_that_jumps_stops_the_arm_where_it_was_told_to_be(world, size):
+    world.run_up()
+    told = world.q.copy()
+    world.advance()
+    jumped = world.q.copy()
+    jumped[3] += size
+    verdict = world.tick(world.proposal(world.q), sample=world.sample(q=jumped))
+    assert (verdict.action, verdict.code) == (Action.ESTOP, "plant.jump")
+    for _ in range(60):
+        world.advance()
+        verdict = world.tick(sample=world.sample(q=jumped))
+    assert abs(verdict.command[3] - told[3]) < 1e-9
+
+
+def test_readings_that_freeze_while_the_command_goes_on_stop_the_arm(world):
+    wish = world.run_up(velocity=1.0)
+    frozen, codes = world.q.copy(), []
+    for _ in range(30):
+        wish = wish.copy()
+        wish[0] += 1.0 * DT
+        world.advance()
+        codes.append(world.tick(world.proposal(wish), sample=world.sample(q=frozen)).code)
+    assert codes.index("plant.frozen") <= 0.1 / (1.0 * DT) + 2
+
+
+def test_an_arm_that_stands_may_give_the_same_reading_for_ever(world):
+    world.start()
+    assert all(world.step().action is Action.PASS for _ in range(600))
