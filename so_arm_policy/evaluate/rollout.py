@@ -213,8 +213,14 @@ class Rollout:
 
 
 def _tick_input(moment: Moment, proposal: Proposal | None) -> TickInput:
-    proposals = {} if proposal is None else {proposal.source: proposal}
-    return TickInput(now_ns=moment.now_ns, ros_now_ns=moment.now_ns, sample=moment.sample, proposals=proposals)
+    now_ns = moment.now_ns
+    return TickInput(
+        now_ns=now_ns,
+        ros_now_ns=now_ns,
+        sample=moment.sample,
+        proposals={} if proposal is None else {proposal.source: proposal},
+        motors=moment.simulator.motors(now_ns, now_ns),
+    )
 
 
 class _Tally:

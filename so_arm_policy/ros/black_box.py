@@ -25,8 +25,8 @@ from sensor_msgs.msg import JointState
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
-from so_arm_policy.core.values import JointSample, Proposal
-from so_arm_policy.msg import JointCommand, SafetyStatus
+from so_arm_policy.core.values import JointSample, MotorSample, Proposal
+from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.safety.values import TickInput, Verdict
 
@@ -39,6 +39,7 @@ ENCAPSULATION = 4  # bytes before a serialised message that say how it is: littl
 OURS = re.compile(r"black_box_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_\w[\w-]*|\.black_box_\w+\.unfinished")
 TYPES = {
     JointCommand: "so_arm_policy/msg/JointCommand",
+    MotorStates: "so_arm_policy/msg/MotorStates",
     JointState: "sensor_msgs/msg/JointState",
     SafetyStatus: "so_arm_policy/msg/SafetyStatus",
 }
@@ -196,6 +197,7 @@ def _messages(robot: RobotConfig, ticks: Sequence[Noted]) -> Iterator[tuple[int,
     """Yield the log time, ROS ns, and the messages of each tick: what was new, what was commanded and why."""
     proposals: dict[str, Proposal] = {}
     sample: JointSample | None = None
+    motors: MotorSample | None = None
     for tick, verdict in ticks:
         now_ns = tick.ros_now_ns
         messages: list[tuple[topics.Topic, Any]] = []
@@ -207,6 +209,9 @@ def _messages(robot: RobotConfig, ticks: Sequence[Noted]) -> Iterator[tuple[int,
         if tick.sample is not None and tick.sample is not sample:
             sample = tick.sample
             messages.append((topics.JOINT_STATES, _sample_msg(robot, sample)))
+        if tick.motors is not None and tick.motors is not motors:
+            motors = tick.motors
+            messages.append((topics.MOTOR_STATES, _motors_msg(robot, motors)))
         if verdict.command is not None:
             messages.append((topics.JOINT_COMMAND, convert.joint_state(robot, now_ns, verdict.command)))
         messages.append((topics.SAFETY_STATUS, _status_msg(now_ns, verdict)))
@@ -225,6 +230,13 @@ def _sample_msg(robot: RobotConfig, sample: JointSample) -> JointState:
     """Return the robot's part of the message as it arrived."""
     msg = convert.joint_state(robot, 0, sample.q, sample.dq)
     msg.header.stamp = _time_msg(sample.stamp_ns)
+    return msg
+
+
+def _motors_msg(robot: RobotConfig, motors: MotorSample) -> MotorStates:
+    """Return the message as it arrived."""
+    msg = convert.motor_states_msg(robot, replace(motors, stamp_ns=0))
+    msg.header.stamp = _time_msg(motors.stamp_ns)
     return msg
 
 

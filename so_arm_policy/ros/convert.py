@@ -17,8 +17,8 @@ from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.robot import CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, Proposal
-from so_arm_policy.msg import ActionChunk, JointCommand, SceneContext, SimState
+from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, MotorSample, Proposal
+from so_arm_policy.msg import ActionChunk, JointCommand, MotorStates, SceneContext, SimState
 from so_arm_policy.sim.scene import Scene
 
 
@@ -56,6 +56,33 @@ def joint_state(robot: RobotConfig, now_ns: int, q: FloatArray, dq: FloatArray |
     msg.position = doubles(q)
     if dq is not None:
         msg.velocity = doubles(dq)
+    return msg
+
+
+def motor_sample(msg: MotorStates, robot: RobotConfig, received_ns: int) -> MotorSample:
+    """Return what the motors report, in the robot's order. Raises InputError when a joint or a value is missing."""
+    names = list(msg.joint_names)
+    for what in ("load", "temperature", "voltage", "torque_on"):
+        if len(getattr(msg, what)) != len(names):
+            got = f"{len(names)} names and {len(getattr(msg, what))} values of {what}"
+            raise InputError(f"motor_states: got {got}, expected as many of each")
+    at = robot.order(names, range(len(names)), "motor_states").astype(np.int64)
+    return MotorSample(
+        stamp_ns=stamp_ns(msg.header.stamp),
+        received_ns=received_ns,
+        load=np.array(msg.load, dtype=np.float64)[at],
+        temperature_c=np.array(msg.temperature, dtype=np.float64)[at],
+        voltage_v=np.array(msg.voltage, dtype=np.float64)[at],
+        torque_on=np.array(msg.torque_on, dtype=np.bool_)[at],
+    )
+
+
+def motor_states_msg(robot: RobotConfig, value: MotorSample) -> MotorStates:
+    """Return the message of what the motors report."""
+    msg = MotorStates(joint_names=list(robot.joint_names), torque_on=value.torque_on.tolist())
+    msg.header.stamp = time_msg(value.stamp_ns)
+    msg.load, msg.temperature = doubles(value.load), doubles(value.temperature_c)
+    msg.voltage = doubles(value.voltage_v)
     return msg
 
 

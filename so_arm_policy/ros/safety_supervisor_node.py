@@ -1,18 +1,22 @@
 """The safety supervisor as a node: the only writer of joint_command."""
 
 import functools
+import os
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.ticks import Tick
-from so_arm_policy.msg import JointCommand
+from so_arm_policy.core.values import MotorSample
+from so_arm_policy.msg import JointCommand, MotorStates
 from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.black_box import BlackBox
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
@@ -34,6 +38,9 @@ class SafetySupervisorConfig(TickNodeConfig):
 
     source: str = parameter("system1", "source selected at the start; safety/select changes it")
     safety: str = parameter("safety.yaml", "parameters of the rules: a shipped file (config) or a path")
+    black_box: str = parameter(
+        "", "folder of the bags written when a fault latches; empty: so_arm_policy in $ROS_HOME, or else in ~/.ros"
+    )
 
 
 class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
@@ -48,11 +55,16 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         rules = from_mapping(SupervisorConfig, load_yaml(path), str(path))
         self._supervisor = Supervisor(rules, self.robot, self.config.source)
         self._inbox = Inbox(rules.sources)
+        folder = Path(self.config.black_box or Path(os.environ.get("ROS_HOME", "~/.ros")) / "so_arm_policy")
+        self._black_box = BlackBox(self.robot, folder.expanduser(), namespace=self.get_namespace())
+        self._bag, self._complained = "", ""
+        self._motors: MotorSample | None = None
         self._heard_ns: dict[str, int] = {}
         self._commands = self.speak(topics.JOINT_COMMAND)
         self._writer = SoleWriter(self, self._commands)
         self._status = StatusWriter(self.speak(topics.SAFETY_STATUS))
         self.listen(topics.JOINT_STATES, self.on_joint_states)
+        self.listen(topics.MOTOR_STATES, self._on_motor_states)
         for source in rules.sources:
             self.listen(topics.proposal(source), functools.partial(self._on_proposal, source))
         self._asked = SupervisorServices(self)
@@ -62,24 +74,33 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         """Judge and command."""
         requests = self._asked.take()
         now_ns = self.now_ns()
-        verdict = self._supervisor.step(
-            TickInput(
-                now_ns=tick.now_ns,
-                ros_now_ns=now_ns,
-                sample=self.sample,
-                proposals=self._inbox.take(self._supervisor.mode in FOLLOWING),
-                estop=next((r.estop for r in requests if r.estop), None),
-                reset=any(r.reset for r in requests),
-                select=next((r.select for r in reversed(requests) if r.select is not None), None),
-                faults=self._writer.faults,
-            )
+        before = self._supervisor.mode
+        given = TickInput(
+            now_ns=tick.now_ns,
+            ros_now_ns=now_ns,
+            sample=self.sample,
+            proposals=self._inbox.take(before in FOLLOWING),
+            estop=next((r.estop for r in requests if r.estop), None),
+            reset=any(r.reset for r in requests),
+            select=next((r.select for r in reversed(requests) if r.select is not None), None),
+            faults=self._writer.faults,
+            motors=self._motors,
         )
+        verdict = self._supervisor.step(given)
         if verdict.command is not None:
             self._writer.wrote(now_ns)
             self._commands.publish(convert.joint_state(self.robot, now_ns, verdict.command))
             self.counts["joint_command"] += 1
-        self._status.update(self._supervisor, verdict, now_ns)
+        self._black_box.note(given, verdict)
+        if verdict.mode is Mode.ESTOP and before is not Mode.ESTOP:
+            self._bag = str(self._black_box.save(verdict.code))
+        self._status.update(self._supervisor, verdict, now_ns, self._bag)
         self._asked.answer(requests, verdict.refused)
+
+    def stop(self) -> None:
+        """End the ticks, and write what waits to be written."""
+        super().stop()
+        self._black_box.close(timeout_s=1.0)
 
     def facts(self) -> dict[str, object]:
         """Return what was judged, and how old its grounds are."""
@@ -91,6 +112,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
             "mode": self._supervisor.mode.name,
             "source": self._supervisor.source,
             "passed": self._supervisor.passed,
+            "black_box": self._black_box.written or "",
             **{f"verdicts: {code}": n for code, n in self._supervisor.counts.items() if n},
             "joint_states_age_ms": age_ms(now_ns, sample.received_ns if sample else None),
             **ages,
@@ -101,10 +123,16 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         self._heard_ns[source] = proposal.received_ns
         self._inbox.put(source, proposal)
 
+    def _on_motor_states(self, msg: MotorStates) -> None:
+        self._motors = convert.motor_sample(msg, self.robot, time.monotonic_ns())
+
     def _look_for_others(self) -> None:
         self._writer.check()
         for fault in self._writer.faults:
             self.report("joint_command", fault.text)
+        if self._black_box.failure != self._complained:
+            self._complained = self._black_box.failure
+            self.report("black_box", self._complained)
 
 
 def main() -> int:

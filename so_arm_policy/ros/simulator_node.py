@@ -21,6 +21,7 @@ from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Task, TaskStatus, Tracker
 
+MOTOR_TICKS = 6  # motor_states at 20 Hz
 STATE_TICKS = 4  # sim/state at 30 Hz
 TASK_TICKS = 12  # sim/task at 10 Hz
 
@@ -75,6 +76,7 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
         self._judgement: Judgement | None = None
         self._just_done = False
         self._sim_states = self.speak(topics.SIM_STATE)
+        self._motor_states = self.speak(topics.MOTOR_STATES)
         self._task_states = self.speak(topics.SIM_TASK)
         self._scenes = SceneService(self)
         self.listen(topics.INSTRUCTION, self._on_instruction)
@@ -90,7 +92,10 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
         return self._simulator.q, self._simulator.dq
 
     def publish_more(self, now_ns: int) -> None:
-        """Publish the state to draw, and how far the task is: regularly, and at once when it is done."""
+        """Publish motors, the state to draw, and how far the task is: regularly, and at once when it is done."""
+        if self.steps % MOTOR_TICKS == 0:
+            report = self._simulator.motors(now_ns, now_ns)
+            self._motor_states.publish(convert.motor_states_msg(self.robot, report))
         if self.steps % STATE_TICKS == 0:
             seed = self._simulator.scene.seed
             self._sim_states.publish(convert.sim_state_msg(self._scene_json, seed, self._simulator.qpos, now_ns))

@@ -21,17 +21,17 @@ class StatusWriter:
         self._mode: tuple[int, str] | None = None
         self._reason = ""
 
-    def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int) -> None:
-        """Look at the verdict of one tick."""
+    def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box: str = "") -> None:
+        """Look at the verdict of one tick. black_box: path of the newest bag, or ""."""
         self._since += 1
         mode = (int(verdict.mode), supervisor.source)
         changed = mode != self._mode or (verdict.code != self._reason and self._since > QUIET_TICKS)
         if changed or self._since >= PERIOD_TICKS:
             self._since, self._mode, self._reason = 0, mode, verdict.code
-            self._publisher.publish(status_msg(supervisor, verdict, now_ns))
+            self._publisher.publish(status_msg(supervisor, verdict, now_ns, black_box))
 
 
-def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int) -> SafetyStatus:
+def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box: str = "") -> SafetyStatus:
     """Return the status after `verdict`; begins a new period of the worst margin."""
     counts = {code: n for code, n in supervisor.counts.items() if n}
     msg = SafetyStatus(
@@ -43,6 +43,7 @@ def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int) -> SafetyS
         rules=list(counts),
         counts=list(counts.values()),
         passed=supervisor.passed,
+        black_box=black_box,
         worst_margin=supervisor.take_worst_margin(),
     )
     msg.header.stamp = convert.time_msg(now_ns)

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from so_arm_policy.msg import ActionChunk, JointCommand, SafetyStatus, SceneContext, SimState
+from so_arm_policy.msg import ActionChunk, JointCommand, MotorStates, SafetyStatus, SceneContext, SimState
 from so_arm_policy.srv import SelectSource, SetScene
 
 
@@ -43,6 +43,7 @@ class Service:
 
 
 JOINT_STATES = Topic("joint_states", JointState, SENSOR)
+MOTOR_STATES = Topic("motor_states", MotorStates, SENSOR)
 JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE)
 INSTRUCTION = Topic("instruction", String, LATCHED)
 CONTEXT = Topic("system2/context", SceneContext, RELIABLE)

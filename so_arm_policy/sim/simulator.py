@@ -7,6 +7,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
+from so_arm_policy.core.values import MotorSample
 from so_arm_policy.sim.model import SUBSTEPS, SceneIds, apply_scene, build_model
 from so_arm_policy.sim.motion import Motion
 from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
@@ -71,10 +72,17 @@ class Simulator:
         """Measured joint velocities, (n,) rad/s."""
         return self.data.qvel[self._qvel]
 
-    @property
-    def load(self) -> FloatArray:
-        """What each motor gives, as a share of its full torque, -1..1, (n,)."""
-        return self.data.actuator_force[self._ctrl] / self.model.actuator_forcerange[self._ctrl, 1]
+    def motors(self, stamp_ns: int, received_ns: int) -> MotorSample:
+        """Return what the motors report: their load. There is no heat and no supply here, and torque is always on."""
+        unknown = np.full(len(self._ctrl), np.nan)
+        return MotorSample(
+            stamp_ns=stamp_ns,
+            received_ns=received_ns,
+            load=self.data.actuator_force[self._ctrl] / self.model.actuator_forcerange[self._ctrl, 1],
+            temperature_c=unknown,
+            voltage_v=unknown,
+            torque_on=np.ones(len(self._ctrl), dtype=np.bool_),
+        )
 
     @property
     def qpos(self) -> FloatArray:

@@ -1,7 +1,8 @@
 """Real rclpy on a domain of its own; nodes run in the test's process, or as processes."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def domain() -> Iterator[int]:
         yield number
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ros_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep black boxes out of the user's home."""
+    os.environ["ROS_HOME"] = str(tmp_path_factory.mktemp("ros_home"))
+
+
 @pytest.fixture(scope="session")
 def robot() -> RobotConfig:
     """The shipped single arm."""
@@ -44,6 +51,20 @@ def graph(request: pytest.FixtureRequest) -> Iterator[Graph]:
     made = Graph(*getattr(request, "param", ()))
     yield made
     made.close()
+
+
+@pytest.fixture
+def make_graph() -> Iterator[Callable[..., Graph]]:
+    """Makes a graph of ROS arguments that only the test knows."""
+    made: list[Graph] = []
+
+    def make(*arguments: str) -> Graph:
+        made.append(Graph(*arguments))
+        return made[-1]
+
+    yield make
+    for graph in made:
+        graph.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image, JointState
+from so_arm_policy.msg import MotorStates
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.values import CameraImage, Chunk, Context, Proposal
@@ -66,6 +67,40 @@ def test_names_of_others_are_understood_and_no_velocity_is_zero():
 def test_unusable_joint_states_are_refused_with_a_reason(names, positions, complaint):
     with pytest.raises(InputError, match=complaint):
         convert.joint_sample(JointState(name=list(names), position=list(positions)), ROBOT, 0)
+
+
+def motors_msg(names=ROBOT.joint_names, **changes):
+    n = len(names)
+    fields = {"load": [0.1] * n, "temperature": [math.nan] * n, "voltage": [7.4] * n, "torque_on": [True] * n}
+    return MotorStates(joint_names=list(names), **{**fields, **changes})
+
+
+@given(st.permutations(range(N)), st.lists(st.floats(), min_size=N, max_size=N))
+def test_motor_states_are_found_by_name_and_may_hold_anything(order, load):
+    names = [ROBOT.joint_names[i] for i in order]
+    torque_on = [i % 2 == 0 for i in order]
+    sample = convert.motor_sample(
+        through_the_wire(motors_msg(names, load=[load[i] for i in order], torque_on=torque_on)), ROBOT, 3
+    )
+    np.testing.assert_array_equal(sample.load, load)
+    np.testing.assert_array_equal(sample.torque_on, [i % 2 == 0 for i in range(N)])
+    again = convert.motor_sample(convert.motor_states_msg(ROBOT, sample), ROBOT, 3)
+    for name in ("load", "temperature_c", "voltage_v", "torque_on"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(sample, name))
+
+
+@pytest.mark.parametrize(
+    ("msg", "complaint"),
+    [
+        (motors_msg(ROBOT.joint_names[1:]), "expected .'shoulder_pan'. too"),
+        (motors_msg(voltage=[7.4]), "6 names and 1 values of voltage"),
+        (motors_msg((*ROBOT.joint_names, "gripper")), "'gripper' twice"),
+        (MotorStates(), r"got joints \[\]"),
+    ],
+)
+def test_unusable_motor_states_are_refused_with_a_reason(msg, complaint):
+    with pytest.raises(InputError, match=complaint):
+        convert.motor_sample(msg, ROBOT, 0)
 
 
 @given(st.lists(st.floats(), max_size=8), st.none() | st.lists(st.floats(), min_size=1, max_size=8), stamps)

@@ -1,13 +1,14 @@
 """The supervisor as a node: it passes, holds, stops, starts again, and survives every bad proposal."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 from ros_world import ROBOT, N, joints, now_ns, repeat, wait_until
 from sensor_msgs.msg import JointState
-from so_arm_policy.msg import JointCommand, SafetyStatus
+from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.srv import SelectSource
 
 from so_arm_policy.core.values import Proposal
@@ -155,3 +156,30 @@ def test_a_second_supervisor_counts_once_it_speaks_since_a_silent_one_may_be_a_k
     twin.destroy_publisher(publisher)
     twin.destroy_node()
     world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+@pytest.mark.parametrize("limp", [0, N - 1])
+def test_a_motor_without_torque_stops_the_arm_and_the_black_box_says_what_was_before(tmp_path, make_graph, limp):
+    graph = make_graph("-p", "source:=hold", "-p", f"black_box:={tmp_path}")
+    world = Supervised(graph)
+    say_motors = graph.say(topics.MOTOR_STATES)
+
+    def motors(torque_on):
+        names, unknown = list(reversed(ROBOT.joint_names)), [math.nan] * N
+        return MotorStates(
+            joint_names=names, load=unknown, temperature=unknown, voltage=unknown, torque_on=torque_on[::-1]
+        )
+
+    def well(sequence):
+        say_motors(motors([True] * N))
+        return hold_proposal(sequence)
+
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE, well)
+    say_motors(motors([i != limp for i in range(N)]))
+    world.feed(lambda: world.state() == SafetyStatus.ESTOP)
+    status = next(s for s in world.statuses if s.state == SafetyStatus.ESTOP)
+    assert status.reason_code == "plant.torque_off"
+    assert ROBOT.joint_names[limp] in status.reason_text
+    assert status.black_box.startswith(str(tmp_path))
+    assert status.black_box.endswith("plant-torque_off")
+    wait_until(lambda: (Path(status.black_box) / "metadata.yaml").exists())
