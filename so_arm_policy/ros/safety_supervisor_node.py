@@ -20,14 +20,14 @@ from so_arm_policy.ros.black_box import BlackBox
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
-from so_arm_policy.ros.sole_writer import SoleWriter
+from so_arm_policy.ros.sole_writer import SoleWriter, rivals
 from so_arm_policy.ros.status import StatusWriter
 from so_arm_policy.ros.supervisor_services import SupervisorServices
 from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
-from so_arm_policy.safety.values import Mode, TickInput
+from so_arm_policy.safety.values import Fault, Mode, TickInput
 
 FOLLOWING = (Mode.ACTIVE, Mode.FALLBACK)
 
@@ -62,6 +62,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         self._heard_ns: dict[str, int] = {}
         self._commands = self.speak(topics.JOINT_COMMAND)
         self._writer = SoleWriter(self, self._commands)
+        self._sources = rules.sources
+        self._rivals: tuple[Fault, ...] = ()
         self._status = StatusWriter(self.speak(topics.SAFETY_STATUS))
         self.listen(topics.JOINT_STATES, self.on_joint_states)
         self.listen(topics.MOTOR_STATES, self._on_motor_states)
@@ -83,7 +85,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
             estop=next((r.estop for r in requests if r.estop), None),
             reset=any(r.reset for r in requests),
             select=next((r.select for r in reversed(requests) if r.select is not None), None),
-            faults=self._writer.faults,
+            faults=(*self._writer.faults, *self._rivals),
             motors=self._motors,
         )
         verdict = self._supervisor.step(given)
@@ -128,8 +130,9 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
 
     def _look_for_others(self) -> None:
         self._writer.check()
-        for fault in self._writer.faults:
-            self.report("joint_command", fault.text)
+        self._rivals = rivals(self, self._sources)
+        for fault in (*self._writer.faults, *self._rivals):
+            self.report("publishers", fault.text)
         if self._black_box.failure != self._complained:
             self._complained = self._black_box.failure
             self.report("black_box", self._complained)

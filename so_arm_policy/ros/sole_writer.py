@@ -1,6 +1,7 @@
-"""Notices when somebody else writes to the command topic."""
+"""Notices when somebody else writes to a command topic: to joint_command, or in the name of a source."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from rclpy.node import Node
@@ -13,6 +14,25 @@ from so_arm_policy.safety.values import Fault
 CODE = "source.unknown_publisher"
 UNNAMED = "_NODE_NAME_UNKNOWN_"  # what the graph says of a node that is just coming, or gone
 REMEMBERED = 240  # own stamps, two seconds of them
+
+
+def rivals(node: Node, sources: Iterable[str]) -> tuple[Fault, ...]:
+    """Return a fault for each source whose proposals come from more than one node; off the tick's thread.
+
+    A source that was started again still shows twice for some seconds; the order of its proposals tells the two apart.
+    """
+    faults = []
+    for source in sources:
+        topic = node.resolve_topic_name(topics.proposal(source).name)
+        ends = [e for e in node.get_publishers_info_by_topic(topic) if e.node_name != UNNAMED]
+        names = sorted({_full_name(e.node_name, e.node_namespace) for e in ends})
+        if len(names) > 1:
+            faults.append(Fault(code=CODE, text=f"{topic}: got publishers {', '.join(names)}, expected one"))
+    return tuple(faults)
+
+
+def _full_name(name: str, namespace: str) -> str:
+    return f"{namespace.rstrip('/')}/{name}"
 
 
 class SoleWriter:
@@ -40,7 +60,7 @@ class SoleWriter:
         me = (self._node.get_name(), self._node.get_namespace())
         found = [(e.node_name, e.node_namespace) for e in self._node.get_publishers_info_by_topic(self._topic)]
         named = [other for other in found if other != me and other[0] != UNNAMED]
-        others = sorted({f"{namespace.rstrip('/')}/{name}" for name, namespace in named})
+        others = sorted({_full_name(*other) for other in named})
         self._listen(len(found) - len(named) > 1)
         if self._strange:
             others.append(f"a second {self._node.get_name()}, or one without a name")

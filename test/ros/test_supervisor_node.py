@@ -183,3 +183,17 @@ def test_a_motor_without_torque_stops_the_arm_and_the_black_box_says_what_was_be
     assert status.black_box.startswith(str(tmp_path))
     assert status.black_box.endswith("plant-torque_off")
     wait_until(lambda: (Path(status.black_box) / "metadata.yaml").exists())
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_two_nodes_that_speak_as_one_source_make_the_supervisor_hold(graph):
+    world = Supervised(graph)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+    impostor = rclpy.create_node("impostor", use_global_arguments=False)
+    publisher = impostor.create_publisher(JointCommand, topics.proposal("hold").name, topics.BEST_EFFORT)
+    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher")
+    assert "/impostor, /tester" in world.statuses[-1].reason_text
+    assert world.state() == SafetyStatus.HOLD
+    impostor.destroy_publisher(publisher)
+    impostor.destroy_node()
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
