@@ -20,6 +20,7 @@ from so_arm_policy.robot.description import load_robot  # noqa: E402
 from so_arm_policy.safety.config import SupervisorConfig  # noqa: E402
 from so_arm_policy.safety.supervisor import Supervisor  # noqa: E402
 from so_arm_policy.safety.values import TickInput  # noqa: E402
+from so_arm_policy.sim.clearance import Clearance  # noqa: E402
 
 PERIOD_NS = 1_000_000_000 // 120
 START_NS = 10**18
@@ -56,7 +57,7 @@ class Case:
     def __init__(self, robot: RobotConfig, wish: Wish) -> None:
         """Begin at the robot's home pose."""
         self.robot, self.wish, self.tick = robot, wish, 0
-        self.supervisor = Supervisor(SupervisorConfig(), robot, "pid")
+        self.supervisor = Supervisor(SupervisorConfig(), robot, "pid", Clearance(robot))
         self.q = robot.home
 
     def block(self) -> list[int]:

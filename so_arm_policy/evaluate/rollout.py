@@ -20,6 +20,7 @@ from so_arm_policy.evaluate.smoothness import log_dimensionless_jerk
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Mode, TickInput, Verdict
+from so_arm_policy.sim.clearance import Clearance
 from so_arm_policy.sim.goal import Goal
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.simulator import Simulator
@@ -147,13 +148,14 @@ class Rollout:
         self._robot = robot
         self._agent = agent
         self._safety = safety or SupervisorConfig(sources=(agent.name,))
+        self._clearance = Clearance(robot, self._safety.keep_outs.all, self._safety.looking_m)
         self._renderer = SceneRenderer(robot)
         self._simulator: Simulator | None = None
 
     def run(self, episode: Episode, subscribers: Sequence[Subscriber] = ()) -> EpisodeResult:
         """Run `episode` until it succeeds or its time is over; `episode.goal` is what it is judged by."""
         simulator = self._stand(episode)
-        supervisor = Supervisor(self._safety, self._robot, self._agent.name)
+        supervisor = Supervisor(self._safety, self._robot, self._agent.name, self._clearance)
         tracker = self._task.tracker(episode.goal)
         self._agent.reset(episode)
         for subscriber in subscribers:

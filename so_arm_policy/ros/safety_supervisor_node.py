@@ -28,6 +28,7 @@ from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Fault, Mode, TickInput
+from so_arm_policy.sim.clearance import Clearance
 
 FOLLOWING = (Mode.ACTIVE, Mode.FALLBACK)
 
@@ -53,7 +54,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         super().__init__("safety_supervisor", SafetySupervisorConfig)
         path = find_shipped("config", self.config.safety)
         rules = from_mapping(SupervisorConfig, load_yaml(path), str(path))
-        self._supervisor = Supervisor(rules, self.robot, self.config.source)
+        clearance = Clearance(self.robot, rules.keep_outs.all, rules.looking_m)
+        self._supervisor = Supervisor(rules, self.robot, self.config.source, clearance)
         self._inbox = Inbox(rules.sources)
         folder = Path(self.config.black_box or Path(os.environ.get("ROS_HOME", "~/.ros")) / "so_arm_policy")
         self._black_box = BlackBox(self.robot, folder.expanduser(), namespace=self.get_namespace())

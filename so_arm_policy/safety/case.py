@@ -1,5 +1,6 @@
 """What a rule looks at: one tick, and one proposal in it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -31,6 +32,7 @@ class Setup:
     following_ns: int
     press_ns: int
     motors_timeout_ns: int
+    least_clearance: Mapping[str, float]
 
     @classmethod
     def of(cls, config: SupervisorConfig, robot: RobotConfig) -> Self:
@@ -49,6 +51,13 @@ class Setup:
             following_ns=round(config.following_s * 1e9),
             press_ns=round(config.press_s * 1e9),
             motors_timeout_ns=round(config.motors_timeout_s * 1e9),
+            least_clearance={
+                "self": config.clear_self_m,
+                "table": config.clear_table_m,
+                "arms": config.clear_arms_m,
+                "hands": config.clear_hands_m,
+                "keep_out": config.clear_keep_out_m,
+            },
         )
 
 

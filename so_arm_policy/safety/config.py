@@ -1,13 +1,24 @@
 """Parameters of the supervisor. Times in s, angles in rad; limits come from the robot and can only be tightened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.keep_out import KeepOuts
 from so_arm_policy.core.timegrid import CONTROL_HZ
 
 SOURCES = ("system1", "pid", "planner", "teleop", "replay", "hold")
 
 # Widest value each parameter may take: above it the rule would be there in name only.
+_CLEAREST_M = 0.1
+_LOOK_AHEAD_M = 0.01
+# Smallest distance in m that each kind of clearance may ask for: gripping on a table, and from hand to hand, touches.
+_CLEAR_AT_LEAST = {
+    "clear_self_m": 0.0,
+    "clear_table_m": -0.005,
+    "clear_arms_m": 0.0,
+    "clear_hands_m": -0.02,
+    "clear_keep_out_m": 0.0,
+}
 _AT_MOST = {
     "proposal_timeout_s": 0.5,
     "state_timeout_s": 0.5,
@@ -55,10 +66,21 @@ class SupervisorConfig:
     motors_timeout_s: float = 1.0
     position_band_rad: float = 0.1
     step_band_rad: float = 0.25
+    clear_self_m: float = 0.005
+    clear_table_m: float = 0.0
+    clear_arms_m: float = 0.02
+    clear_hands_m: float = -0.01
+    clear_keep_out_m: float = 0.01
+    keep_outs: KeepOuts = field(default_factory=KeepOuts)
     position_margin_rad: float = 0.0
     velocity_scale: float = 1.0
     acceleration_scale: float = 1.0
     jerk_scale: float = 1.0
+
+    @property
+    def looking_m(self) -> float:
+        """How far a model of the arm has to look for what is near, m."""
+        return max(getattr(self, name) for name in _CLEAR_AT_LEAST) + _LOOK_AHEAD_M
 
     def __post_init__(self) -> None:
         """Refuse what would switch a rule off. Raises ConfigError."""
@@ -71,6 +93,10 @@ class SupervisorConfig:
         for name, most in _AT_MOST.items():
             if not 0.0 < getattr(self, name) <= most:
                 raise ConfigError(f"safety: got {name} {getattr(self, name)}, expected 0 < {name} <= {most}")
+        for name, least in _CLEAR_AT_LEAST.items():
+            if not least <= getattr(self, name) <= _CLEAREST_M:
+                got = f"{name} {getattr(self, name)}"
+                raise ConfigError(f"safety: got {got}, expected {least} <= {name} <= {_CLEAREST_M}")
         if not 0.0 <= self.position_margin_rad <= 1.0:
             raise ConfigError(f"safety: got position_margin_rad {self.position_margin_rad}, expected 0..1")
         if not self.stall_s * self.rate_hz > 1.0:

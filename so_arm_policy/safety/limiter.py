@@ -7,6 +7,7 @@ is the envelope v <= sqrt(2 a room). A joint that brakes stays inside all this, 
 Outside its position limits (only at the start, from where the arm happens to be) a joint may stand or move inward.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,6 +62,13 @@ def brake(limits: Limits, now: Output) -> Output:
         return now
     box = _Box(limits, now)
     return now.moved(np.minimum(np.maximum(now.q + box.brake, box.lower), box.upper), box.brake)
+
+
+def parts(limits: Limits, now: Output, step: FloatArray, shares: Sequence[float]) -> list[Output]:
+    """Return the commands after so much of the legal move `step` (n,) rad, counted from braking on: 0 only brakes."""
+    box = _Box(limits, now)
+    moves = [box.brake + (step - box.brake) * share for share in shares]
+    return [now.moved(np.minimum(np.maximum(now.q + u, box.lower), box.upper), u) for u in moves]
 
 
 def shortened(step: FloatArray, most: FloatArray) -> FloatArray:

@@ -72,6 +72,11 @@ REASONS: dict[str, str] = {
     "limit.acceleration": "change of velocity above the acceleration limit",
     "limit.jerk": "change of acceleration above the jerk limit",
     "limit.braking": "too fast to stop before a position limit, or to stop accelerating before the velocity limit",
+    "geometry.self": "would come too near to itself",
+    "geometry.table": "would press on the table",
+    "geometry.arms": "would come too near to the other arm",
+    "geometry.hands": "would press its hand on the other's",
+    "geometry.keep_out": "would come too near to a keep-out volume",
     "estop.request": "emergency stop asked for",
 }
 

@@ -10,15 +10,21 @@ import numpy as np
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.safety import limiter, plant, requests, rules, timing
+from so_arm_policy.safety import geometry, limiter, plant, requests, rules, timing
 from so_arm_policy.safety.case import Case, Setup, Tick
 from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.geometry import Clearance
 from so_arm_policy.safety.limiter import Motion
 from so_arm_policy.safety.values import Action, Finding, Heard, Mode, Output, SupervisorState, TickInput, Verdict
 
 
-def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Verdict, SupervisorState]:
-    """Judge one tick: the command for this tick and why, and the state for the next."""
+def supervise(
+    setup: Setup, state: SupervisorState, tick: TickInput, clearance: Clearance | None = None
+) -> tuple[Verdict, SupervisorState]:
+    """Judge one tick: the command for this tick and why, and the state for the next.
+
+    clearance: knows how near a pose is to a collision; without one, geometry is not judged.
+    """
     credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
     unpaid = timing.check_pace(setup, state, tick, credit_ns)
     state = plant.observe(setup, state, tick)
@@ -35,7 +41,7 @@ def supervise(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Ve
     elif unpaid is not None:
         verdict = _verdict(state, unpaid.action, unpaid)
     else:
-        verdict, state = _arbitrate(setup, state, tick)
+        verdict, state = _arbitrate(setup, state, tick, clearance)
     if refused:
         verdict = replace(verdict, refused=refused)
     healthy = trouble is None and tick.sample is not None
@@ -66,21 +72,25 @@ def _settle(setup: Setup, state: SupervisorState, tick: TickInput, trouble: Find
     return state
 
 
-def _arbitrate(setup: Setup, state: SupervisorState, tick: TickInput) -> tuple[Verdict, SupervisorState]:
+def _arbitrate(
+    setup: Setup, state: SupervisorState, tick: TickInput, clearance: Clearance | None
+) -> tuple[Verdict, SupervisorState]:
     """Let the acting source move the arm, or hand over to the fallback in this same tick, or hold."""
-    outcome = _judge(setup, state, tick, state.acting)
+    outcome = _judge(setup, state, tick, state.acting, clearance)
     if not isinstance(outcome, Finding):
         return _advance(state, tick, outcome, outcome.finding)
     fallback = setup.config.fallback
     if state.mode is Mode.ACTIVE and fallback is not None and fallback != state.acting:
         stepping_in = replace(state, mode=Mode.HOLD, acting=fallback, target=None, joining=False, heard=None)
-        rescue = _judge(setup, stepping_in, tick, fallback)
+        rescue = _judge(setup, stepping_in, tick, fallback, clearance)
         if isinstance(rescue, Motion):
             return _advance(stepping_in, tick, rescue, replace(outcome, action=Action.FALLBACK))
     return _stop(setup, state, outcome, paid=True)
 
 
-def _judge(setup: Setup, state: SupervisorState, tick: TickInput, name: str) -> Motion | Finding:
+def _judge(
+    setup: Setup, state: SupervisorState, tick: TickInput, name: str, clearance: Clearance | None
+) -> Motion | Finding:
     proposal = tick.proposals.get(name)
     if proposal is None:
         return timing.silent(name, "no proposal yet")
@@ -92,12 +102,15 @@ def _judge(setup: Setup, state: SupervisorState, tick: TickInput, name: str) -> 
         return finding
     wish = case.q if case.fresh else _bridged(setup, case)
     motion = limiter.move(setup.limits, state.output, state.target, wish)
+    if clearance is not None:
+        motion = geometry.keep_clear(setup, clearance, state.output, motion)
     if not case.fresh:
         gap = Finding("time.gap", f"source {name!r}: no new proposal in this tick", Action.CLAMP)
         return replace(motion, finding=gap)
     if motion.finding is not None:
         joining = state.joining or not case.joined
-        code = "continuity.blend" if joining else motion.finding.code
+        near = motion.finding.code.startswith("geometry.")
+        code = "continuity.blend" if joining and not near else motion.finding.code
         return replace(motion, finding=Finding(code, motion.finding.text, Action.CLAMP))
     return motion
 
@@ -167,12 +180,15 @@ class Supervisor:
     counts: verdicts other than PASS since the start, for each reason; passed: proposals passed bit-identical.
     """
 
-    def __init__(self, config: SupervisorConfig, robot: RobotConfig, source: str) -> None:
-        """source: the one selected at the start. Raises ConfigError."""
+    def __init__(
+        self, config: SupervisorConfig, robot: RobotConfig, source: str, clearance: Clearance | None = None
+    ) -> None:
+        """source: the one selected at the start; clearance: see `supervise`. Raises ConfigError."""
         if source not in config.sources:
             raise ConfigError(f"safety: got source {source!r}, expected one of {list(config.sources)}")
         self.setup = Setup.of(config, robot)
         self.state = initial_state(source)
+        self._clearance = clearance
         self.counts: dict[str, int] = dict.fromkeys(rules.REASONS, 0)
         self.passed = 0
         self.worst_margin = 1.0
@@ -189,7 +205,7 @@ class Supervisor:
 
     def step(self, tick: TickInput) -> Verdict:
         """Judge one tick."""
-        verdict, self.state = supervise(self.setup, self.state, tick)
+        verdict, self.state = supervise(self.setup, self.state, tick, self._clearance)
         if verdict.code:
             self.counts[verdict.code] = self.counts.get(verdict.code, 0) + 1
         else:

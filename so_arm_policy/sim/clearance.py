@@ -10,9 +10,9 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, ShapeError
+from so_arm_policy.core.keep_out import KeepOut, KeepOutBox
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.sim.arm_links import WORLD, arm_links
-from so_arm_policy.sim.keep_out import KeepOut, KeepOutBox
 
 # self: two links of one arm; table: a link and the table; hands: the jaws of one arm and those of another, which meet
 # when something is passed over; arms: any other two links of different arms; keep_out: a link and a keep-out volume.

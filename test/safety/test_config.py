@@ -19,13 +19,13 @@ NUMBERS = [f.name for f in fields(SupervisorConfig) if f.type in (float, "float"
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.01, 1e9])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.5, 1e9])
 def test_a_parameter_that_would_switch_a_rule_off_refuses_to_start(name, value):
     with pytest.raises(ConfigError, match=name):
         SupervisorConfig(**{name: value})
 
 
-@pytest.mark.parametrize("name", [n for n in NUMBERS if n != "position_margin_rad"])
+@pytest.mark.parametrize("name", [n for n in NUMBERS if n != "position_margin_rad" and not n.startswith("clear_")])
 def test_zero_refuses_to_start(name):
     with pytest.raises(ConfigError, match=name):
         SupervisorConfig(**{name: 0.0})

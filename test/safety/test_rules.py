@@ -10,6 +10,7 @@ from safety_world import PERIOD_NS, World
 
 from so_arm_policy.safety.rules import REASONS
 from so_arm_policy.safety.values import Action, Fault, Mode
+from so_arm_policy.sim.clearance import KINDS
 
 MS = 1_000_000
 
@@ -325,6 +326,7 @@ def test_every_reason_is_in_the_table_and_in_the_documentation(world):
     root = Path(__file__).resolve().parents[2]
     sources = "".join(p.read_text() for p in (root / "so_arm_policy" / "safety").glob("*.py") if p.name != "rules.py")
     used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|estop)\.[a-z_]+)"', sources))
-    assert used | {"source.unknown_publisher"} == set(REASONS) == set(world.supervisor.counts)
+    kinds = {f"geometry.{kind}" for kind in KINDS}
+    assert used | kinds | {"source.unknown_publisher"} == set(REASONS) == set(world.supervisor.counts)
     page = (root / "docs" / "safety.md").read_text()
     assert [code for code in REASONS if f"`{code}`" not in page] == []

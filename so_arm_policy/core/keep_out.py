@@ -37,6 +37,19 @@ class KeepOutSphere:
 KeepOut = KeepOutBox | KeepOutSphere
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeepOuts:
+    """All volumes, by shape."""
+
+    boxes: tuple[KeepOutBox, ...] = ()
+    spheres: tuple[KeepOutSphere, ...] = ()
+
+    @property
+    def all(self) -> tuple[KeepOut, ...]:
+        """Every one of them."""
+        return (*self.boxes, *self.spheres)
+
+
 def _check(name: str, pose: Sequence[float], sizes: Sequence[float]) -> None:
     if not name.strip():
         raise ConfigError(f"keep-out: got name {name!r}, expected one that is not empty")
