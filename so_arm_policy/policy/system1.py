@@ -74,6 +74,7 @@ class System1:
             if not 0.0 < value < 1000.0:
                 raise ConfigError(f"system1: got {name} {value}, expected 0 < {name} < 1000")
         self._manifest = bundle.manifest
+        self._lower, self._upper = robot.lower, robot.upper
         self._noise_std = bundle.manifest.noise_std if noise_std is None else noise_std
         if not 0.0 <= self._noise_std <= 10.0:
             raise ConfigError(f"system1: got noise_std {noise_std}, expected 0..10")
@@ -163,8 +164,13 @@ class System1:
         return self._buffer.push(chunk, now_ns)
 
     def command(self, now_ns: int) -> tuple[FloatArray, FloatArray]:
-        """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`. Raises ChunkExpired."""
-        return self._buffer.sample(now_ns)
+        """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`. Raises ChunkExpired.
+
+        Within the joints' ranges: a network that closes a gripper asks for a little less than nothing.
+        """
+        q, dq = self._buffer.sample(now_ns)
+        inside = np.clip(q, self._lower, self._upper)
+        return (q, dq) if (inside == q).all() else (inside, np.where(inside == q, dq, 0.0))
 
     def _forget(self) -> None:
         self._buffer.clear()
