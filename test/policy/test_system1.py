@@ -114,7 +114,7 @@ def test_an_arm_held_elsewhere_starts_again_from_where_it_is(system1: System1, r
     assert follow(system1, NS, robot.home)
     late = system1.infer(system1.request(NS, sample_at(NS, robot.home), context_at(NS)))
     now = NS + 6 * TICK
-    elsewhere = robot.home + 0.5
+    elsewhere = robot.home + 0.4
     request = system1.request(now, sample_at(now, elsewhere), context_at(now))
     assert (request.prefix == elsewhere.astype(np.float32)).all()
     with pytest.raises(ChunkExpired):
@@ -275,3 +275,14 @@ def test_settings_and_robot_are_checked(shared_bundle: Bundle, robot: RobotConfi
         System1(shared_bundle, robot, joining="glue")
     with pytest.raises(BundleError, match="expected 'so101_bimanual'"):
         System1(shared_bundle, load_robot("so101_bimanual"))
+
+
+def test_commands_stay_within_the_ranges_of_the_joints(system1: System1, robot: RobotConfig) -> None:
+    q = np.minimum(robot.home + 0.4, robot.upper)
+    outside = q.copy()
+    outside[3] = robot.upper[3] + 0.05
+    assert follow(system1, NS, outside)
+    command, velocity = system1.command(NS)
+    assert command == pytest.approx(np.minimum(outside, robot.upper), abs=1e-6)
+    assert (command <= robot.upper).all()
+    assert velocity[3] == 0.0
