@@ -14,6 +14,7 @@ from so_arm_policy.core.values import JointSample
 from so_arm_policy.safety.case import Setup, Tick
 from so_arm_policy.safety.values import Action, Finding, SupervisorState, TickInput
 
+FROZEN_REPEATS = 3  # new states with old values that are no chance; a robot side that is late sends no new ones
 NOTICEABLE_RAD = 0.05  # lag from which a joint is let go when the arm is held after a fault
 
 
@@ -21,7 +22,8 @@ NOTICEABLE_RAD = 0.05  # lag from which a joint is let go when the arm is held a
 class Plant:
     """What the measured states have shown so far.
 
-    q: last measured positions, (n,) rad; stamp_ns: their ROS time; told: the command when they last changed, (n,) rad.
+    q: last measured positions, (n,) rad; stamp_ns: their ROS time; repeats: how many newer states said the very same;
+    told: the command when they last changed, (n,) rad.
     lagging_ns, pressing_ns: for how long each joint has been further from its command than it may, and has pressed with
     a load that it may not, (n,). jump: the joint whose reading jumped in this tick and by how much, rad, or None.
     """
@@ -31,6 +33,7 @@ class Plant:
     told: FloatArray
     lagging_ns: IntArray
     pressing_ns: IntArray
+    repeats: int = 0
     jump: tuple[int, float] | None = None
 
     @classmethod
@@ -52,12 +55,14 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
     lag = np.abs(output.q - sample.q)
     pressing = (lag > setup.config.press_rad) & _loaded(setup, tick)
     same = bool((sample.q == plant.q).all())
+    repeats = plant.repeats + (sample.stamp_ns != plant.stamp_ns) if same else 0
     plant = Plant(
         q=sample.q,
         stamp_ns=sample.stamp_ns,
         told=plant.told if same else output.q,
         lagging_ns=np.where(lag > setup.robot.following, plant.lagging_ns + passed_ns, 0),
         pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, 0),
+        repeats=repeats,
         jump=None if same else _jump(setup, plant, sample),
     )
     return replace(state, plant=plant)
@@ -80,7 +85,7 @@ def check_tick(tick: Tick) -> Finding | None:
         return _stop("plant.jump", f"joint {names[i]!r}: got a reading {size:.3f} rad from the previous one")
     moved = np.abs(output.q - plant.q) - np.abs(plant.told - plant.q)
     i = int(moved.argmax())
-    if moved[i] > config.frozen_rad:
+    if moved[i] > config.frozen_rad and plant.repeats >= FROZEN_REPEATS:
         return _stop(
             "plant.frozen",
             f"joint {names[i]!r}: told to move {moved[i]:.3f} rad away since any reading changed, "

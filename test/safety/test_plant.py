@@ -147,6 +147,17 @@ def test_readings_that_freeze_while_the_command_goes_on_stop_the_arm(world):
     assert codes.index("plant.frozen") <= 0.1 / (1.0 * DT) + 2
 
 
+def test_a_robot_side_that_is_late_has_not_frozen(world):
+    """Joint states stop for 90 ms at full speed; nothing is known meanwhile, and that is another rule's matter."""
+    wish = world.run_up(velocity=2.3)
+    last = world.sample()
+    for _ in range(10):
+        wish = wish.copy()
+        wish[0] += 2.3 * DT
+        world.advance()
+        assert world.tick(world.proposal(wish), sample=last).action is Action.PASS
+
+
 def test_an_arm_that_stands_may_give_the_same_reading_for_ever(world):
     world.start()
     assert all(world.step().action is Action.PASS for _ in range(600))
