@@ -26,6 +26,9 @@ COMMANDS = {
     "tell": Command("so_arm_policy.ros.tell_command", "give a running stack an instruction"),
     "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
+    "faults": Command(
+        "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
+    ),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
     "imitate": Command("so_arm_policy.learn.imitate_command", "train a policy on LeRobot datasets of an arm"),
