@@ -29,6 +29,7 @@ COMMANDS = {
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),
+    "faults-live": Command("so_arm_policy.ros.live_faults_command", "break processes of a running stack in simulation"),
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
     "imitate": Command("so_arm_policy.learn.imitate_command", "train a policy on LeRobot datasets of an arm"),
@@ -70,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
+    if argv[:1] == ["faults"] and "--live" in argv:
+        argv = ["faults-live", *(a for a in argv[1:] if a != "--live")]
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = importlib.import_module(COMMANDS[chosen].module) if chosen else None
     parser = _build_parser(chosen, module)

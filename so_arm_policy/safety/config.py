@@ -28,7 +28,7 @@ _AT_MOST = {
     "clock_timeout_s": 1.0,
     "continuity_rad": 0.5,
     "following_s": 1.0,
-    "press_rad": 0.5,
+    "press_share": 0.5,
     "press_s": 1.5,
     "frozen_rad": 0.3,
     "jump_rad": 0.5,
@@ -59,7 +59,7 @@ class SupervisorConfig:
     clock_timeout_s: float = 0.2
     continuity_rad: float = 0.15
     following_s: float = 0.1
-    press_rad: float = 0.15
+    press_share: float = 0.3
     press_s: float = 0.5
     frozen_rad: float = 0.1
     jump_rad: float = 0.1
@@ -69,7 +69,7 @@ class SupervisorConfig:
     clear_self_m: float = 0.005
     clear_table_m: float = 0.0
     clear_arms_m: float = 0.02
-    clear_hands_m: float = -0.01
+    clear_hands_m: float = -0.004
     clear_keep_out_m: float = 0.01
     keep_outs: KeepOuts = field(default_factory=KeepOuts)
     position_margin_rad: float = 0.0

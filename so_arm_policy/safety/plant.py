@@ -1,7 +1,8 @@
 """Rule 6, plant: the arm does what it is told, and its motors are well.
 
 What takes time to show (a joint that lags, presses or does not move) is kept in `Plant` from tick to tick. All of these
-latch: something outside of the commands is wrong, and a person has to look. See docs/safety.md for what is done then.
+latch, but for motors that are silent: something outside of the commands is wrong, and a person has to look. See
+docs/safety.md for what is done then.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,10 @@ from so_arm_policy.safety.case import Setup, Tick
 from so_arm_policy.safety.values import Action, Finding, SupervisorState, TickInput
 
 FROZEN_REPEATS = 3  # new states with old values that are no chance; a robot side that is late sends no new ones
+BLOCKED = ("plant.following", "plant.stall")  # after these, joints that lag are let go
+IDLE_SHARE = 0.5  # of the load that a motor may bear: one with less presses against nothing
+STANDING_NS = 100_000_000  # for so long an arm has to stand: one that swings does so for a moment, twice in each swing
+STANDING_RAD_S = 0.2  # a joint that is measured to be faster than this does not stand
 NOTICEABLE_RAD = 0.05  # lag from which a joint is let go when the arm is held after a fault
 
 
@@ -23,9 +28,9 @@ class Plant:
     """What the measured states have shown so far.
 
     q: last measured positions, (n,) rad; stamp_ns: their ROS time; repeats: how many newer states said the very same;
-    told: the command when they last changed, (n,) rad.
-    lagging_ns, pressing_ns: for how long each joint has been further from its command than it may, and has pressed with
-    a load that it may not, (n,). jump: the joint whose reading jumped in this tick and by how much, rad, or None.
+    told: the command when they last changed, (n,) rad. lagging_ns, pressing_ns: for how long each joint has been
+    further from its command than it may, and has pressed with a load that it may not, (n,). standing_ns: for how long
+    the whole arm has stood. jump: the joint whose reading jumped in this tick and by how much, rad, or None.
     """
 
     q: FloatArray
@@ -33,6 +38,7 @@ class Plant:
     told: FloatArray
     lagging_ns: IntArray
     pressing_ns: IntArray
+    standing_ns: int = 0
     repeats: int = 0
     jump: tuple[int, float] | None = None
 
@@ -51,17 +57,20 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
     plant = state.plant
     if plant is None or state.now_ns is None:
         return replace(state, plant=Plant.first(sample, output.q))
+    if sample.stamp_ns == plant.stamp_ns and bool((sample.q == plant.q).all()):
+        return replace(state, plant=replace(plant, jump=None))  # nothing new is known; how old it is, judges rule 2
     passed_ns = min(max(tick.now_ns - state.now_ns, 0), setup.stall_ns)
     lag = np.abs(output.q - sample.q)
-    pressing = (lag > setup.config.press_rad) & _loaded(setup, tick)
+    pressing = (lag > setup.config.press_share * setup.robot.following) & _loaded(setup, tick)
     same = bool((sample.q == plant.q).all())
-    repeats = plant.repeats + (sample.stamp_ns != plant.stamp_ns) if same else 0
+    repeats = plant.repeats + 1 if same else 0
     plant = Plant(
         q=sample.q,
         stamp_ns=sample.stamp_ns,
         told=plant.told if same else output.q,
         lagging_ns=np.where(lag > setup.robot.following, plant.lagging_ns + passed_ns, 0),
         pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, 0),
+        standing_ns=plant.standing_ns + passed_ns if stands(sample) else 0,
         repeats=repeats,
         jump=None if same else _jump(setup, plant, sample),
     )
@@ -71,6 +80,11 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
 def readable(sample: JointSample, n: int) -> bool:
     """Whether `sample` has one finite position for each of `n` joints."""
     return sample.q.shape == (n,) and bool(np.isfinite(sample.q).all())
+
+
+def stands(sample: JointSample | None) -> bool:
+    """Whether the measured arm stands, as far as it says."""
+    return sample is not None and not bool((np.abs(sample.dq) > STANDING_RAD_S).any())
 
 
 def check_tick(tick: Tick) -> Finding | None:
@@ -108,15 +122,19 @@ def check_tick(tick: Tick) -> Finding | None:
     return None
 
 
-def relief(state: SupervisorState, cause: Finding) -> FloatArray | None:
-    """Return where to hold after a joint was blocked, (n,) rad: where it was measured, NaN for joints that do not lag.
+def relief(setup: Setup, state: SupervisorState, tick: TickInput) -> FloatArray | None:
+    """Return where to hold after a joint was blocked, (n,) rad: joints that lag where they are. None when none does.
 
-    Holding on to the command would go on pressing against what blocks it, be it a hand.
+    Holding on to the command would go on pressing against what blocks it, be it a hand. A joint that is known not to
+    press has no reason to lag: its reading is wrong, and nothing should follow that. An arm that still swings is waited
+    for.
     """
-    if cause.code not in ("plant.following", "plant.stall") or state.plant is None or state.output is None:
+    if state.plant is None or state.output is None or state.plant.standing_ns < STANDING_NS:
         return None
     lagging = np.abs(state.output.q - state.plant.q) > NOTICEABLE_RAD
-    return np.where(lagging, state.plant.q, np.nan) if lagging.any() else None
+    if tick.motors is not None and tick.motors.load.shape == lagging.shape:
+        lagging &= ~(np.abs(tick.motors.load) < IDLE_SHARE * setup.robot.motors.load)
+    return np.where(lagging, state.plant.q, state.output.q) if bool(lagging.any()) else None
 
 
 def _loaded(setup: Setup, tick: TickInput) -> BoolArray:
@@ -144,11 +162,13 @@ def _check_motors(tick: Tick) -> Finding | None:
     n, limits = len(robot.joints), robot.motors
     fields = (motors.load, motors.temperature_c, motors.voltage_v, motors.torque_on)
     if any(np.shape(field) != (n,) for field in fields):
-        return _stop("plant.report", f"motors: got shapes {[np.shape(f) for f in fields]}, expected ({n},) each")
+        shapes = [np.shape(f) for f in fields]
+        return Finding("plant.report", f"motors: got shapes {shapes}, expected ({n},) each", Action.HOLD)
     age_ns = now.now_ns - motors.received_ns
     if age_ns > tick.setup.motors_timeout_ns:
         limit_ms = tick.setup.motors_timeout_ns / 1e6
-        return _stop("plant.report", f"motors: nothing new for {age_ns / 1e6:.0f} ms, limit {limit_ms:.0f}")
+        silent = f"motors: nothing new for {age_ns / 1e6:.0f} ms, limit {limit_ms:.0f}"
+        return Finding("plant.report", silent, Action.HOLD)
     for code, values, wrong, text in (
         ("plant.torque_off", motors.torque_on, ~motors.torque_on, "expected torque on"),
         (

@@ -20,7 +20,7 @@ def apply(
     if cause is None and trouble is not None and trouble.action is Action.ESTOP:
         cause = trouble
     if cause is not None and state.latched is None:
-        state = replace(state, mode=Mode.ESTOP, latched=cause, target=None, relief=plant.relief(state, cause))
+        state = replace(state, mode=Mode.ESTOP, latched=cause, target=None, letting_go=cause.code in plant.BLOCKED)
     refused = []
     if tick.select is not None:
         if tick.select in setup.config.sources:
@@ -30,7 +30,7 @@ def apply(
     if tick.reset:
         after = _reset(setup, state, tick)
         wrong = asked or rules.first_of_tick(Tick(setup, plant.observe(setup, after, tick), tick))
-        reason = _reset_refusal(state, wrong)
+        reason = _reset_refusal(state, tick, wrong)
         if reason:
             refused.append(f"reset: {reason}")
         else:
@@ -53,13 +53,15 @@ def _select(state: SupervisorState, name: str) -> SupervisorState:
     return replace(state, mode=mode, selected=name, acting=name, target=None, joining=False, heard=None)
 
 
-def _reset_refusal(state: SupervisorState, cause: Finding | None) -> str:
+def _reset_refusal(state: SupervisorState, tick: TickInput, cause: Finding | None) -> str:
     if cause is not None:
         return f"the cause persists ({cause.code}: {cause.text})"
     if state.mode not in (Mode.ESTOP, Mode.HOLD):
         return f"got state {state.mode.name}, expected ESTOP or HOLD"
     if state.output is not None and not state.output.resting:
         return "the arm is still braking, expected standstill"
+    if tick.sample is not None and not plant.stands(tick.sample):
+        return f"joints move at up to {np.abs(tick.sample.dq).max():.2f} rad/s, expected at most {plant.STANDING_RAD_S}"
     return ""
 
 
@@ -88,5 +90,5 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         epoch_ns=tick.ros_now_ns,
         latched=None,
         plant=None,
-        relief=None,
+        letting_go=False,
     )

@@ -5,8 +5,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
@@ -35,21 +33,23 @@ def supervise(
     if state.output is None:
         verdict, state = _unborn(state, trouble)
     elif state.latched is not None:
-        verdict, state = _stop(setup, state, state.latched, paid=unpaid is None)
+        verdict, state = _stop(setup, state, tick, state.latched, paid=unpaid is None)
     elif trouble is not None:
-        verdict, state = _stop(setup, state, trouble, paid=unpaid is None)
+        verdict, state = _stop(setup, state, tick, trouble, paid=unpaid is None)
     elif unpaid is not None:
         verdict = _verdict(state, unpaid.action, unpaid)
     else:
         verdict, state = _arbitrate(setup, state, tick, clearance)
     if refused:
         verdict = replace(verdict, refused=refused)
+    newest = tick.proposals.get(state.acting)
     healthy = trouble is None and tick.sample is not None
     return verdict, replace(
         state,
         now_ns=tick.now_ns,
         ros_now_ns=tick.ros_now_ns,
         ros_moved_ns=ros_moved_ns,
+        arrived_ns=newest.received_ns if newest is not None else state.arrived_ns,
         credit_ns=credit_ns if unpaid is not None else credit_ns - setup.period_ns,
         sample_stamp_ns=tick.sample.stamp_ns if healthy and tick.sample else state.sample_stamp_ns,
     )
@@ -85,7 +85,7 @@ def _arbitrate(
         rescue = _judge(setup, stepping_in, tick, fallback, clearance)
         if isinstance(rescue, Motion):
             return _advance(stepping_in, tick, rescue, replace(outcome, action=Action.FALLBACK))
-    return _stop(setup, state, outcome, paid=True)
+    return _stop(setup, state, tick, outcome, paid=True)
 
 
 def _judge(
@@ -140,12 +140,14 @@ def _advance(
     return _verdict(state, finding.action if finding else Action.PASS, finding, motion.margin), state
 
 
-def _stop(setup: Setup, state: SupervisorState, finding: Finding, paid: bool) -> tuple[Verdict, SupervisorState]:
-    """Brake, then hold. Nothing moves in a tick that no time has paid for."""
+def _stop(
+    setup: Setup, state: SupervisorState, tick: TickInput, finding: Finding, paid: bool
+) -> tuple[Verdict, SupervisorState]:
+    """Brake, then hold, or let go what presses. Nothing moves in a tick that no time has paid for."""
     assert state.output is not None
-    output, target = state.output, None
-    if state.relief is not None and (state.target is not None or output.resting):
-        target = np.where(np.isnan(state.relief), output.q, state.relief) if state.target is None else state.target
+    output, target = state.output, state.target if state.letting_go else None
+    if state.letting_go and target is None and output.resting:
+        target = plant.relief(setup, state, tick)
     if paid and target is not None:
         output = limiter.move(setup.limits, output, target, target).output
     elif paid:

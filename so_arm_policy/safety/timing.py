@@ -134,8 +134,9 @@ def _check_order(case: Case, setup: Setup) -> Finding | None:
     if proposal.stamp_ns < heard.stamp_ns:
         back = (heard.stamp_ns - proposal.stamp_ns) / 1e6
         return Finding("time.backwards", f"got a stamp {back:.3f} ms before the previous one, expected a newer one")
-    # A source that was silent may have been restarted, and then counts from 0 again.
-    if proposal.sequence <= heard.sequence and case.input.now_ns - heard.received_ns <= setup.proposal_timeout_ns:
+    # A source that was silent may have been restarted, and then counts from 0 again; one that was refused was not.
+    silence_ns = proposal.received_ns - max(case.state.arrived_ns, heard.received_ns)
+    if proposal.sequence <= heard.sequence and silence_ns <= setup.proposal_timeout_ns:
         return Finding("time.sequence", f"got sequence {proposal.sequence} after {heard.sequence}, expected a larger")
     return None
 

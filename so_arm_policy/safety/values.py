@@ -146,10 +146,11 @@ class SupervisorState:
     target: (n,) rad, where the acting source wanted to be (within position limits), or where the arm is let go to; None
     while it brakes or holds.
     joining: the acting source was let in and its target is not reached yet.
+    arrived_ns: monotonic time when the newest proposal of the acting source came, accepted or not.
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
     ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
-    plant: what the measured states have shown so far. relief: where joints are let go to after a fault; see
-    safety/plant.py.
+    plant: what the measured states have shown so far. letting_go: joints that lag are let go once the arm has braked;
+    see safety/plant.py.
     """
 
     mode: Mode
@@ -159,6 +160,7 @@ class SupervisorState:
     target: FloatArray | None = None
     joining: bool = False
     heard: Heard | None = None
+    arrived_ns: int = 0
     sample_stamp_ns: int = 0
     epoch_ns: int = 0
     now_ns: int | None = None
@@ -167,4 +169,4 @@ class SupervisorState:
     credit_ns: int = 0
     latched: Finding | None = None
     plant: "Plant | None" = None
-    relief: FloatArray | None = None
+    letting_go: bool = False

@@ -182,6 +182,39 @@ def test_after_a_reset_the_hold_is_where_the_arm_is_when_it_was_moved_by_hand(wo
     np.testing.assert_array_equal(world.tick(reset=True).command, moved)
 
 
+def test_an_arm_that_swings_is_not_reset(world):
+    world.start()
+    world.step(estop="button")
+    for _ in range(30):
+        world.step()
+    world.advance()
+    dq = np.zeros(world.n)
+    dq[2] = -0.3
+    refused = world.tick(reset=True, sample=world.sample(dq=dq))
+    assert "0.30 rad/s" in refused.refused
+    assert refused.mode is Mode.ESTOP
+    world.advance()
+    assert world.tick(reset=True).mode is Mode.HOLD
+
+
+@pytest.mark.parametrize("sequence", [lambda k: 5, lambda k: -k], ids=["stands", "falls"])
+def test_a_source_whose_sequence_does_not_grow_moves_nothing_however_long(world, sequence):
+    wish = world.run_up(velocity=1.0)
+    for _ in range(30):
+        wish = wish.copy()
+        wish[0] += 1.0 / 120
+        world.step(wish)
+    ahead = []
+    for k in range(120):
+        wish = wish.copy()
+        wish[0] += 1.0 / 120
+        world.advance()
+        verdict = world.tick(world.proposal(wish, sequence=sequence(k)))
+        ahead.append(verdict.command[0])
+    assert verdict.code == "time.sequence"
+    assert ahead[-1] == ahead[30]
+
+
 def test_an_arm_far_from_its_hold_is_not_joined_before_a_reset(world):
     world.start()
     for _ in range(10):
