@@ -137,6 +137,15 @@ def relief(setup: Setup, state: SupervisorState, tick: TickInput) -> FloatArray 
     return np.where(lagging, state.plant.q, state.output.q) if bool(lagging.any()) else None
 
 
+def came_back(state: SupervisorState, target: FloatArray) -> bool:
+    """Whether a joint is no longer where it was blocked, but has gone back to its command: it need not be let go."""
+    assert state.plant is not None
+    assert state.output is not None
+    q, output = state.plant.q, state.output.q
+    gone = (np.abs(q - target) > NOTICEABLE_RAD) & (np.abs(q - output) < np.abs(q - target))
+    return bool(gone.any())
+
+
 def _loaded(setup: Setup, tick: TickInput) -> BoolArray:
     """Return which joints bear too much load, (n,); none where it is not reported (a comparison with NaN is false)."""
     n = len(setup.robot.joints)

@@ -146,6 +146,8 @@ def _stop(
     """Brake, then hold, or let go what presses. Nothing moves in a tick that no time has paid for."""
     assert state.output is not None
     output, target = state.output, state.target if state.letting_go else None
+    if target is not None and plant.came_back(state, target):
+        state, target = replace(state, letting_go=False), None
     if state.letting_go and target is None and output.resting:
         target = plant.relief(setup, state, tick)
     if paid and target is not None:
