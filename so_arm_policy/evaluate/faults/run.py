@@ -196,13 +196,21 @@ class _Run:
     def _begins(self, tick: int) -> bool:
         if self._case.onset is Onset.START:
             return True
-        return tick >= ONSET_AFTER_TICKS and self._referee.speed >= ONSET_RAD_S and self._referee.quickening
+        fast = float(np.abs(self._velocity()).max()) >= ONSET_RAD_S
+        return tick >= ONSET_AFTER_TICKS and fast and self._referee.quickening
+
+    def _velocity(self) -> FloatArray:
+        """Return how fast the command of each joint of an arm moves, rad/s; 0 for grippers, which may be blocked."""
+        if len(self._commands) < 2:
+            return np.zeros(len(self._robot.joints))
+        grippers = [name.endswith("gripper") for name in self._robot.joint_names]
+        return np.where(grippers, 0.0, (self._commands[-1] - self._commands[-2]) / DT)
 
     def _mark(self, tick: int) -> None:
         """Note how the arm moves as the fault begins."""
         self._onset = tick
         q = self._commands[-1] if self._commands else self._simulator.q.copy()
-        dq = (q - self._commands[-2]) / DT if len(self._commands) > 1 else np.zeros(len(q))
+        dq = self._velocity()
         joint = int(np.abs(dq).argmax())
         self._since = joint, -1.0 if dq[joint] < 0 else 1.0, q, dq
 
