@@ -50,6 +50,7 @@ def supervise(
         ros_now_ns=tick.ros_now_ns,
         ros_moved_ns=ros_moved_ns,
         arrived_ns=newest.received_ns if newest is not None else state.arrived_ns,
+        arrived_sequence=newest.sequence if newest is not None else state.arrived_sequence,
         credit_ns=credit_ns if unpaid is not None else credit_ns - setup.period_ns,
         sample_stamp_ns=tick.sample.stamp_ns if healthy and tick.sample else state.sample_stamp_ns,
     )

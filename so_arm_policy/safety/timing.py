@@ -136,8 +136,10 @@ def _check_order(case: Case, setup: Setup) -> Finding | None:
         return Finding("time.backwards", f"got a stamp {back:.3f} ms before the previous one, expected a newer one")
     # A source that was silent may have been restarted, and then counts from 0 again; one that was refused was not.
     silence_ns = proposal.received_ns - max(case.state.arrived_ns, heard.received_ns)
-    if proposal.sequence <= heard.sequence and silence_ns <= setup.proposal_timeout_ns:
-        return Finding("time.sequence", f"got sequence {proposal.sequence} after {heard.sequence}, expected a larger")
+    # While it is not followed its own last one counts: a stranger's large number would keep it out for ever.
+    last = heard.sequence if case.joined else case.state.arrived_sequence
+    if proposal.sequence <= last and silence_ns <= setup.proposal_timeout_ns:
+        return Finding("time.sequence", f"got sequence {proposal.sequence} after {last}, expected a larger")
     return None
 
 

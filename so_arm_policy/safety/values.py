@@ -146,7 +146,8 @@ class SupervisorState:
     target: (n,) rad, where the acting source wanted to be (within position limits), or where the arm is let go to; None
     while it brakes or holds.
     joining: the acting source was let in and its target is not reached yet.
-    arrived_ns: monotonic time when the newest proposal of the acting source came, accepted or not.
+    arrived_ns, arrived_sequence: monotonic time when the newest proposal of the acting source came, accepted or not,
+    and its number.
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
     ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
     plant: what the measured states have shown so far. letting_go: joints that lag are let go once the arm has braked;
@@ -161,6 +162,7 @@ class SupervisorState:
     joining: bool = False
     heard: Heard | None = None
     arrived_ns: int = 0
+    arrived_sequence: int = -1
     sample_stamp_ns: int = 0
     epoch_ns: int = 0
     now_ns: int | None = None

@@ -215,6 +215,15 @@ def test_a_source_whose_sequence_does_not_grow_moves_nothing_however_long(world,
     assert ahead[-1] == ahead[30]
 
 
+def test_a_source_comes_back_after_a_stranger_s_large_sequence_number(world):
+    world.start()
+    world.advance()
+    world.tick(world.proposal(sequence=10**9))
+    codes = [world.step().code for _ in range(10)]
+    assert codes[0] == "time.sequence"
+    assert codes[-1] == ""
+
+
 def test_an_arm_far_from_its_hold_is_not_joined_before_a_reset(world):
     world.start()
     for _ in range(10):
