@@ -90,7 +90,7 @@ def _corners(geom: mujoco.MjsGeom, files: dict[str, Path]) -> FloatArray:
 def _outermost(corners: FloatArray) -> FloatArray:
     """Return the corners (v, 3) that are the outermost in some of many directions: all that a hull is made of.
 
-    Directions are 0.06 rad apart: the corners that none of them finds lie less than 0.3 mm outside (measured: 0.2).
+    Directions are 0.06 rad apart: the corners that none of them finds lie a fraction of a millimetre outside.
     """
     turns = np.arange(DIRECTIONS) + 0.5
     z = 1.0 - 2.0 * turns / DIRECTIONS
