@@ -93,32 +93,37 @@ def check_tick(tick: Tick) -> Finding | None:
     plant, output = tick.state.plant, tick.state.output
     if finding is not None or plant is None or output is None:
         return finding
-    setup, config, names = tick.setup, tick.setup.config, tick.setup.robot.joint_names
+    return _check_readings(tick.setup, plant, output.q) or _check_following(tick.setup, plant, output.q)
+
+
+def _check_readings(setup: Setup, plant: Plant, command: FloatArray) -> Finding | None:
+    """Judge whether the measured positions can be true."""
+    names, limit = setup.robot.joint_names, setup.config.frozen_rad
     if plant.jump is not None:
         i, size = plant.jump
         return _stop("plant.jump", f"joint {names[i]!r}: got a reading {size:.3f} rad from the previous one")
-    moved = np.abs(output.q - plant.q) - np.abs(plant.told - plant.q)
+    moved = np.abs(command - plant.q) - np.abs(plant.told - plant.q)
     i = int(moved.argmax())
-    if moved[i] > config.frozen_rad and plant.repeats >= FROZEN_REPEATS:
-        return _stop(
-            "plant.frozen",
-            f"joint {names[i]!r}: told to move {moved[i]:.3f} rad away since any reading changed, "
-            f"limit {config.frozen_rad}",
-        )
+    if moved[i] > limit and plant.repeats >= FROZEN_REPEATS:
+        text = f"told to move {moved[i]:.3f} rad away since any reading changed, limit {limit}"
+        return _stop("plant.frozen", f"joint {names[i]!r}: {text}")
+    return None
+
+
+def _check_following(setup: Setup, plant: Plant, command: FloatArray) -> Finding | None:
+    """Judge whether every joint does what it is told."""
+    names = setup.robot.joint_names
     i = int(plant.lagging_ns.argmax())
     if plant.lagging_ns[i] > setup.following_ns:
-        return _stop(
-            "plant.following",
-            f"joint {names[i]!r}: {output.q[i] - plant.q[i]:.3f} rad behind its command for "
-            f"{plant.lagging_ns[i] / 1e6:.0f} ms, limits {setup.robot.following[i]} and {setup.following_ns / 1e6:.0f}",
-        )
+        lag, late_ms = command[i] - plant.q[i], plant.lagging_ns[i] / 1e6
+        limits = f"limits {setup.robot.following[i]} and {setup.following_ns / 1e6:.0f}"
+        text = f"{lag:.3f} rad behind its command for {late_ms:.0f} ms, {limits}"
+        return _stop("plant.following", f"joint {names[i]!r}: {text}")
     i = int(plant.pressing_ns.argmax())
     if plant.pressing_ns[i] > setup.press_ns:
-        return _stop(
-            "plant.stall",
-            f"joint {names[i]!r}: pressed against something for {plant.pressing_ns[i] / 1e6:.0f} ms, "
-            f"limit {setup.press_ns / 1e6:.0f}",
-        )
+        pressed_ms, limit_ms = plant.pressing_ns[i] / 1e6, setup.press_ns / 1e6
+        text = f"pressed against something for {pressed_ms:.0f} ms, limit {limit_ms:.0f}"
+        return _stop("plant.stall", f"joint {names[i]!r}: {text}")
     return None
 
 
