@@ -8,11 +8,10 @@ import numpy as np
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.faults.case import PROPOSAL_SILENCE, REACTION_TICKS, Expect, FaultCase, Injector, Now
-from so_arm_policy.evaluate.faults.inject import Said, Ticked, put, said
+from so_arm_policy.evaluate.faults.inject import Said, SaidAgain, Ticked, Together, put, said, stop_and_reset
 from so_arm_policy.safety.values import Fault, TickInput
 
 CHUNK_TICKS = 12
-STOPPED = 40  # ticks after a stop at which the arm stands for sure
 ALMOST_TOO_OLD_NS = 29 * NS // 10  # a tenth of a second before an observation is too old
 
 
@@ -44,24 +43,16 @@ class _Lags(Injector):
         return [replace(proposal, q=self._past[0].q, dq=self._past[0].dq)]
 
 
-class _AfterReset(Injector):
-    """A stop and a reset; from then on only a chunk made before the reset is followed. `stamped`: commands are new."""
+def _after_reset(now: Now, old: Proposal, stamped: bool) -> Proposal:
+    """A chunk made before a reset is followed after it. `stamped`: its commands bear the present time."""
+    # It begins where the arm is held: only its age speaks against it.
+    held = replace(old, q=now.simulator.q, dq=None, received_ns=now.now_ns, sequence=10**6 + now.tick)
+    return replace(held, stamp_ns=now.now_ns) if stamped else held
 
-    def __init__(self, stamped: bool) -> None:
-        self._stamped = stamped
-        self._seen: list[Proposal] = []
 
-    def arrive(self, now: Now, proposal: Proposal | None) -> list[Proposal]:
-        if now.tick < STOPPED:
-            self._seen += [] if proposal is None else [proposal]
-            return super().arrive(now, proposal)
-        old = self._seen[min(now.tick - STOPPED, len(self._seen) - 1)]
-        # It begins where the arm is held: only its age speaks against it.
-        fresh = replace(old, q=now.simulator.q, dq=None, received_ns=now.now_ns, sequence=10**6 + now.tick)
-        return [replace(fresh, stamp_ns=now.now_ns) if self._stamped else fresh]
-
-    def see(self, now: Now, tick: TickInput) -> list[TickInput]:
-        return [replace(tick, estop="test" if now.tick == 0 else None, reset=now.tick == STOPPED)]
+def _late(stamped: bool) -> Injector:
+    again = SaidAgain(lambda now, old: _after_reset(now, old, stamped))
+    return Together(again, Ticked(stop_and_reset))
 
 
 def _jumps(rad: float) -> Injector:
@@ -121,13 +112,13 @@ CASES = (
         "chunk_late_after_reset",
         "what was said before a reset arrives after it",
         STOPS,
-        injector=lambda: _AfterReset(False),
+        injector=lambda: _late(stamped=False),
     ),
     FaultCase(
         "chunk_old_after_reset",
         "after a reset new commands follow from a measurement before it",
         STOPS,
-        injector=lambda: _AfterReset(True),
+        injector=lambda: _late(stamped=True),
     ),
     FaultCase(
         "context_stuck",

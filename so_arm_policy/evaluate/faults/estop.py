@@ -8,10 +8,9 @@ import numpy as np
 
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.faults.case import OTHER, Expect, FaultCase, Injector, Now, Onset
-from so_arm_policy.evaluate.faults.inject import Ticked, Together, healthy
+from so_arm_policy.evaluate.faults.inject import STOPPED, SaidAgain, Ticked, Together, healthy
 from so_arm_policy.safety.values import Fault, TickInput
 
-STOPPED = 40  # ticks after a stop at which the arm stands for sure
 PUSH_NM = 6.0  # more than a servo can hold
 BRIEFLY, LONG = 35, 150  # ticks for which it is pushed
 
@@ -27,18 +26,9 @@ def _pressed(**more: Callable[[Now, TickInput], Any]) -> Callable[[], Injector]:
     return lambda: Ticked(change)
 
 
-class _OldMotion(Injector):
-    """After the reset at STOPPED the source goes on with the motion it had in mind before, stamped as it was."""
-
-    def __init__(self) -> None:
-        self._seen: list[Proposal] = []
-
-    def arrive(self, now: Now, proposal: Proposal | None) -> list[Proposal]:
-        if now.tick < STOPPED:
-            self._seen += [] if proposal is None else [proposal]
-            return super().arrive(now, proposal)
-        old = self._seen[min(now.tick - STOPPED, len(self._seen) - 1)]
-        return [replace(old, received_ns=now.now_ns)]
+def _old_motion() -> Injector:
+    """After the reset the source goes on with the motion it had in mind before, stamped as it was."""
+    return SaidAgain(lambda now, old: replace(old, received_ns=now.now_ns))
 
 
 class _OtherSpeaks(Injector):
@@ -112,7 +102,7 @@ CASES = (
         "old_motion_after_reset",
         "after the reset the source sends what it had in mind before",
         STOPS,
-        injector=lambda: Together(_OldMotion(), _pressed(reset=_at(STOPPED))()),
+        injector=lambda: Together(_old_motion(), _pressed(reset=_at(STOPPED))()),
     ),
     FaultCase(
         "source_goes_on_after_reset",

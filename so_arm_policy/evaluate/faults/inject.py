@@ -14,6 +14,7 @@ from so_arm_policy.evaluate.faults.case import Injector, Now
 from so_arm_policy.safety.values import TickInput
 
 DT = 1.0 / CONTROL_HZ
+STOPPED = 40  # ticks after a stop at which the arm stands for sure
 PERIOD_NS = 1_000_000_000 // CONTROL_HZ
 Change = Callable[[Now, Proposal], Proposal | None]
 
@@ -29,6 +30,27 @@ class Said(Injector):
         """Change what was said."""
         changed = None if proposal is None else self._change(now, proposal)
         return [] if changed is None else [changed]
+
+
+class SaidAgain(Injector):
+    """From STOPPED on, when a reset may come, what was said before is said again, one proposal a tick."""
+
+    def __init__(self, change: Callable[[Now, Proposal], Proposal]) -> None:
+        """change: returns what arrives, made of what was said then."""
+        self._change = change
+        self._said: list[Proposal] = []
+
+    def arrive(self, now: Now, proposal: Proposal | None) -> list[Proposal]:
+        """Listen, then repeat."""
+        if now.tick < STOPPED:
+            self._said += [] if proposal is None else [proposal]
+            return super().arrive(now, proposal)
+        return [self._change(now, self._said[min(now.tick - STOPPED, len(self._said) - 1)])]
+
+
+def stop_and_reset(now: Now, tick: TickInput) -> TickInput:
+    """Press the emergency stop as the fault begins, and reset once the arm stands."""
+    return replace(tick, estop="test" if now.tick == 0 else None, reset=now.tick == STOPPED)
 
 
 class Measured(Injector):

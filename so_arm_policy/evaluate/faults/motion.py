@@ -9,11 +9,21 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.faults.case import OTHER, Expect, FaultCase, Injector, Now, Onset
-from so_arm_policy.evaluate.faults.inject import DT, Drives, Leads, Said, Ticked, Together, healthy, put, said
+from so_arm_policy.evaluate.faults.inject import (
+    DT,
+    Drives,
+    Leads,
+    Said,
+    Ticked,
+    Together,
+    healthy,
+    put,
+    said,
+    stop_and_reset,
+)
 from so_arm_policy.safety.values import TickInput
 
 ROLL = 4  # of the wrist: it turns without getting near anything
-STOPPED = 40  # ticks after a stop at which the arm stands for sure
 SELF_POSE = (0.0, -1.05, 1.45, 1.6, 0.05, 0.0)  # the gripper in the shoulder
 TABLE_POSE = (0.0, 0.65, 0.45, 1.2, 0.0, 0.0)  # the gripper far below the table
 ASIDE = 300  # ticks to turn there from anywhere
@@ -116,16 +126,6 @@ class _StartsOutside(Injector):
         return [healthy(now, q, None, now.source, now.tick + 1)]
 
 
-class _StopThenReset(Ticked):
-    """An emergency stop at once, and a reset when the arm stands."""
-
-    def __init__(self) -> None:
-        super().__init__(self._change)
-
-    def _change(self, now: Now, tick: TickInput) -> TickInput:
-        return replace(tick, estop="test" if now.tick == 0 else None, reset=now.tick == STOPPED)
-
-
 class _SwitchesFar(Injector):
     """Another source is selected that wants to be far from here."""
 
@@ -151,7 +151,7 @@ CASES = (
         "first_far_after_reset",
         "after a stop and a reset the source is 0.5 rad away",
         STOPS,
-        injector=lambda: Together(_StopThenReset(), _shifted(0.5, from_tick=1)()),
+        injector=lambda: Together(Ticked(stop_and_reset), _shifted(0.5, from_tick=1)()),
     ),
     FaultCase(
         "first_far_after_switch", "at speed a source is selected that is 0.6 rad away", STOPS, injector=_SwitchesFar
