@@ -132,25 +132,6 @@ def fit(
     return Fitted(averaged.module, effort)
 
 
-def adopt(module: nn.Module, checkpoint: Path) -> list[str]:
-    """Take the averaged weights of `checkpoint`, of another training, into `module`, by name and shape.
-
-    Returns the names of those that it has not, which begin anew. Raises InputError when it has none, or is none.
-    """
-    try:
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")["averaged"]
-        given = {name.removeprefix("module."): value for name, value in state.items()}
-    except (*UNREADABLE, AttributeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise InputError(f"{checkpoint}: got {first_line}, expected a checkpoint of a training") from error
-    own = module.state_dict()
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if not fitting:
-        raise InputError(f"{checkpoint}: got weights {list(given)[:3]}, expected some of {list(own)[:3]}")
-    module.load_state_dict(own | fitting)
-    return sorted(own.keys() - fitting.keys())
-
-
 def on_device(batch: B, device: torch.device) -> B:
     """Return `batch`, a dataclass of tensors, on `device`."""
     tensors = {f.name: getattr(batch, f.name).to(device) for f in dataclasses.fields(batch)}  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from so_arm_policy.core.errors import ConfigError, InputError
+from so_arm_policy.core.errors import BundleError, ConfigError, InputError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -30,7 +30,7 @@ from so_arm_policy.learn.families.expert import ActionExpert
 from so_arm_policy.learn.lessons.asking import Words
 from so_arm_policy.learn.lessons.lessons import Lessons
 from so_arm_policy.learn.loop import Effort, Watch
-from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts
+from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts, tokenizer_of
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
@@ -40,6 +40,7 @@ from so_arm_policy.learn.train import (
     train_action,
     train_scene,
 )
+from so_arm_policy.policy.bundle import TOKENIZER
 from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 
@@ -62,8 +63,8 @@ class System2:
 class Training:
     """What to train on what, where. origin: what the manifest says about the data; jobs: processes that evaluate.
 
-    watch_episodes: tries in each closed-loop evaluation. scene_from, action_from: checkpoints of other runs that the
-    systems begin from.
+    watch_episodes: tries in each closed-loop evaluation. scene_from, action_from: checkpoints of other runs or bundles,
+    that the systems begin from.
     """
 
     lessons: Lessons
@@ -122,15 +123,29 @@ class Training:
         return System2(config, encoder, context)
 
     def _words(self) -> Words:
-        """Return the tokens of all instructions; a System 2 that is kept as another run made it keeps its tokenizer."""
-        path = self.run / "tokenizer.json"
+        """Return the tokens of all instructions, by the tokenizer that System 2 has learnt or begins with."""
+        path = self.run / TOKENIZER
         if not path.exists():
-            other = self.scene_from.with_name(path.name) if self.scene_from and not self.config.scene.steps else path
-            if other.exists():
+            other = None if self.scene_from is None else tokenizer_of(self.scene_from)
+            if other is not None and (self.config.scene.steps == 0 or self.can_say_all(other)):
                 shutil.copy(other, path)
             else:
                 train_tokenizer(self.lessons.corpus, path)
+        return self._words_of(path)
+
+    def _words_of(self, path: Path) -> Words:
         return Words(Tokenizer(path, words_of(self.lessons.corpus), self.config.encoder.max_tokens))
+
+    def can_say_all(self, tokenizer: Path) -> bool:
+        """Whether every instruction fits into the tokens there are; if so, what was learnt of them is kept."""
+        try:
+            words = self._words_of(tokenizer)
+            for instruction in self.lessons.corpus:
+                words.text(instruction)
+        except (BundleError, InputError) as error:
+            log.info("System 2 gets a tokenizer of its own: %s", error)
+            return False
+        return True
 
     @property
     def family(self) -> str:
@@ -187,7 +202,7 @@ class Training:
             dt_s=ROW_TICKS / CONTROL_HZ,
             training=self._facts() | (more or {}),
         )
-        return export_bundle(encoder, expert, self.robot, recipe, self.run / "tokenizer.json", out)
+        return export_bundle(encoder, expert, self.robot, recipe, self.run / TOKENIZER, out)
 
 
 def cached(path: Path, make: Callable[[], Tensor]) -> Tensor:

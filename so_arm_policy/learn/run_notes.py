@@ -16,7 +16,8 @@ from so_arm_policy.learn.families import FAMILIES, family_config, make_expert
 from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 from so_arm_policy.learn.train import frozen
-from so_arm_policy.policy.manifest import Manifest
+from so_arm_policy.policy.bundle import TOKENIZER
+from so_arm_policy.policy.manifest import Manifest, read_manifest
 from so_arm_policy.robot.description import load_robot
 
 FILE_NAME, SCENE_FACTS = "run.json", "scene.json"
@@ -95,10 +96,13 @@ def keep_scene_facts(run: Path, facts: dict[str, Any]) -> None:
 
 
 def history(checkpoint: Path) -> dict[str, Any]:
-    """Return how a checkpoint was made: command, commit and what it began from; nothing without a note beside it.
+    """Return how a checkpoint, or a bundle, was made: command, commit and what it began from; what is said beside it.
 
-    Raises InputError for notes that cannot be read.
+    Raises InputError for notes that cannot be read, BundleError for such a manifest.
     """
+    if checkpoint.is_dir():
+        manifest = read_manifest(checkpoint)
+        return {"bundle": manifest.id} | _told(manifest.training)
     facts = checkpoint.with_suffix(".json")
     notes = [*checkpoint.parent.glob(FILE_NAME), *sorted(checkpoint.parent.glob(f"*/{FILE_NAME}"))]
     training: dict[str, Any] = {}
@@ -106,6 +110,16 @@ def history(checkpoint: Path) -> dict[str, Any]:
         training = _read_facts(facts)
     elif notes:
         training = read_note(notes[0].parent).training
+    return _told(training)
+
+
+def tokenizer_of(source: Path) -> Path | None:
+    """Return the tokenizer of the System 2 in a checkpoint of a run, or in a bundle; None where there is none."""
+    path = source / TOKENIZER if source.is_dir() else source.with_name(TOKENIZER)
+    return path if path.exists() else None
+
+
+def _told(training: dict[str, Any]) -> dict[str, Any]:
     return {name: training[name] for name in HISTORY if name in training}
 
 

@@ -18,8 +18,9 @@ from so_arm_policy.learn.families.expert import ActionExpert, ExpertConfig
 from so_arm_policy.learn.families.flow import FlowConfig
 from so_arm_policy.learn.lessons.action_batches import ActionBatch
 from so_arm_policy.learn.lessons.asking import Words
-from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, adopt, fit
+from so_arm_policy.learn.loop import Effort, LoopConfig, Watch, fit
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
+from so_arm_policy.learn.weights import adopt, weights_from
 
 log = logging.getLogger(__name__)
 MUON = "blocks", "posterior", "context"  # modules of an expert that learn in fewer steps with it
@@ -87,14 +88,15 @@ class ActionObjective(nn.Module):
 def train_scene(
     config: TrainConfig, lesson: SceneLesson, batches: Drawn[Any], run: Path, begin: Path | None = None
 ) -> tuple[SceneEncoder, Effort]:
-    """Train System 2; `run`/scene.pt lets a killed run go on. begin: checkpoint of another run, to begin from.
+    """Train System 2; `run`/scene.pt lets a killed run go on. begin: checkpoint, or bundle, that it begins from.
 
     Raises InputError when no batches are to be trained on and `begin` lacks weights of this size.
     """
     torch.manual_seed(config.seed)
     objective = lesson(SceneEncoder(config.encoder))
     if begin is not None and not (run / "scene.pt").exists():
-        missing = [name for name in adopt(objective, begin) if name.startswith("encoder.")]
+        adopted = adopt(objective, weights_from(begin, config.encoder), begin)
+        missing = [name for name in adopted if name.startswith("encoder.")]
         if missing and config.scene.steps == 0:
             raise InputError(f"{begin}: got no {missing}, expected the whole of a System 2 that is not trained on")
         log.info("System 2 begins from %s, without %s", begin, missing)
@@ -136,7 +138,7 @@ def train_action(
 ) -> tuple[ActionExpert, Effort]:
     """Train System 1 on contexts of all ages and states on and off the expert's way; checkpoint `run`/action.pt.
 
-    begin: checkpoint of another run, to begin from, with its normalisation.
+    begin: checkpoint, or bundle, that it begins from, with its normalisation.
     """
     torch.manual_seed(config.seed + 1)
     expert = make_expert(config.expert)
@@ -144,7 +146,8 @@ def train_action(
     expert.fit_statistics(*data.normalisation(), sample.positions)
     objective = ActionObjective(expert)
     if begin is not None and not (run / "action.pt").exists():
-        log.info("System 1 begins from %s, without %s", begin, adopt(objective, begin))
+        missing = adopt(objective, weights_from(begin, config.encoder), begin)
+        log.info("System 1 begins from %s, without %s", begin, missing)
 
     def draw(step: int, process: int) -> ActionBatch:
         return source.draw(np.random.default_rng([config.seed, 2, step, process]), config.action_batch)

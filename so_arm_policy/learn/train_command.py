@@ -18,6 +18,7 @@ from so_arm_policy.learn.recipe import Training
 from so_arm_policy.learn.run_notes import history
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.learn.train import TrainConfig
+from so_arm_policy.policy.manifest import FILE_NAME as MANIFEST
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import TASKS
 from so_arm_policy.sim.tasks.task import Task
@@ -56,8 +57,9 @@ def configure_training(parser: argparse.ArgumentParser) -> None:
         default=default.scene.steps,
         help="batches for System 2; 0 to keep that of --scene-from",
     )
-    parser.add_argument("--scene-from", type=Path, metavar="FILE", help="scene.pt of a run that System 2 begins from")
-    parser.add_argument("--action-from", type=Path, metavar="FILE", help="action.pt of a run that System 1 begins from")
+    for system, file in ((2, "scene"), (1, "action")):
+        text = f"{file}.pt of a run, or folder of a bundle, that System {system} begins from"
+        parser.add_argument(f"--{file}-from", type=Path, metavar="PATH", help=text)
     parser.add_argument("--steps", type=int, default=default.action.steps, help="batches for System 1")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. expert.width=256")
     parser.add_argument("--run", type=Path, help="folder of checkpoints (default runs/NAME_SEED)")
@@ -162,8 +164,8 @@ def config_of(args: argparse.Namespace, robot: RobotConfig) -> TrainConfig:
     config = overridden(config, args.set)
     config.encoder.check_pretrained()
     for flag, file in {"scene": args.scene_from, "action": args.action_from}.items():
-        if file is not None and not file.is_file():
-            raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run")
+        if file is not None and not (file.is_file() or (file / MANIFEST).is_file()):
+            raise InputError(f"--{flag}-from: got {file}, expected the {flag}.pt of another run, or a bundle")
     return config
 
 

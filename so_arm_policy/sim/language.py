@@ -52,6 +52,17 @@ class Phrasings:
         return None
 
 
+def in_two_steps(steps: tuple[str, ...], orders: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each of `orders` said with each of `steps`, twice the same: "first put ..., then put ..."."""
+    second = {"{object}": "{object2}", "{in}": "{in2}", "{into}": "{into2}"}
+    said = []
+    for order in orders:
+        for step in steps:
+            after = re.sub(r"{\w+}", lambda field: second[field.group()], step)
+            said.append(order.replace("{1}", step).replace("{2}", after))
+    return tuple(said)
+
+
 # The reach bundles of the foundation know these three only.
 FOUNDATION_REACH = Phrasings(("touch the {object}", "reach for the {object}", "go to the {object}"))
 REACH = Phrasings(
@@ -85,20 +96,34 @@ PICK_PLACE = Phrasings(
     ),
     ("take the {object} and put it {into}", "drop the {object} {into}", "pick up the {object} and move it {into}"),
 )
+# What one step is told with, and in which orders two of them are said; {1} is done before {2}.
+_STEPS = ("put the {object} {in}", "place the {object} {in}", "move the {object} {into}", "drop the {object} {into}")
+_ORDERS = (
+    "first {1}, then {2}",
+    "{1}, then {2}",
+    "{1} and then {2}",
+    "{1} first, then {2}",
+    "{1} before you {2}",
+    "before you {2}, {1}",
+    "{2} after you {1}",
+    "after you {1}, {2}",
+)
+_SORT_HELD_OUT = (
+    "first place the {object} {in}, then place the {object2} {in2}",
+    "after you place the {object} {in}, place the {object2} {in2}",
+    "put the {object} {in} first and then the {object2} {in2}",
+)
 SORT = Phrasings(
     (
         "first put the {object} {in}, then the {object2} {in2}",
         "first the {object} {in}, then the {object2} {in2}",
-        "put the {object} {in} and then put the {object2} {in2}",
-        "place the {object} {in} before you place the {object2} {in2}",
-        "before you put the {object2} {in2}, put the {object} {in}",
-        "put the {object2} {in2} after you put the {object} {in}",
+        "put the {object} {in} and then the {object2} {in2}",
+        "move the {object} {into} first, then the {object2} {into2}",
+        "place the {object} {in} before the {object2} {in2}",
+        "put the {object2} {in2} after the {object} {in}",
+        *(said for said in in_two_steps(_STEPS, _ORDERS) if said not in _SORT_HELD_OUT),
     ),
-    (
-        "first place the {object} {in}, then place the {object2} {in2}",
-        "after you place the {object} {in}, place the {object2} {in2}",
-        "put the {object} {in} first and then the {object2} {in2}",
-    ),
+    _SORT_HELD_OUT,
 )
 HANDOVER = Phrasings(
     (

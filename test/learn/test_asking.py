@@ -30,12 +30,14 @@ def test_what_comes_next_follows_from_what_rests_where(question, rests_in, expec
 
 def test_questions_are_about_all_tasks_and_different_objects():
     rng = np.random.default_rng(0)
-    drawn = [draw_question(rng, TASKS, 3) for _ in range(400)]
+    drawn = [draw_question(rng, TASKS, 3) for _ in range(2000)]
     assert {q.phrase for q in drawn} == {phrase for task in TASKS for phrase in task.phrasings.train}
     assert {len(q.objects) for q in drawn} == {1, 2}
     assert all(len(set(q.objects)) == len(q.objects) for q in drawn)
     assert all((q.places is None) == ("{in" not in q.phrase) for q in drawn)
     assert {q.places for q in drawn if q.places} == {(0,), (1,), (0, 1), (1, 0)}
+    new = {draw_question(rng, TASKS, 3, held_out=True).phrase for _ in range(400)}
+    assert new == {phrase for task in TASKS for phrase in task.phrasings.held_out}
 
 
 def test_words_are_those_of_the_scene_as_the_tasks_say_them(tmp_path):

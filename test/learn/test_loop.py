@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.learn.loop import LoopConfig, adopt, fit
+from so_arm_policy.learn.loop import LoopConfig, fit
 
 
 class KilledError(Exception):
@@ -120,26 +120,6 @@ def test_muon_steps_the_matrices_it_is_given_and_learns(tmp_path):
     assert (muon.linear.weight - goal).norm() < 0.7 * begun
     with pytest.raises(ConfigError, match="Muon"):  # the checkpoint belongs to the other optimiser
         fit(Copy(), numbers, config, tmp_path, "muon")
-
-
-def test_a_training_may_begin_from_the_weights_of_another(tmp_path):
-    earlier = fit(Copy(), numbers, LoopConfig(steps=40, warmup=5), tmp_path, "earlier")
-
-    class Larger(Copy):
-        def __init__(self):
-            super().__init__()
-            self.more = nn.Linear(2, 3)
-
-    larger = Larger()
-    assert adopt(larger, tmp_path / "earlier.pt") == ["more.bias", "more.weight"]
-    assert torch.equal(larger.linear.weight, earlier.module.state_dict()["linear.weight"])
-    with pytest.raises(InputError, match=r"earlier\.pt: got weights .*linear.*, expected some of"):
-        adopt(nn.Sequential(nn.Linear(4, 2)), tmp_path / "earlier.pt")
-    with pytest.raises(InputError, match=r"none\.pt: got .*, expected a checkpoint"):
-        adopt(larger, tmp_path / "none.pt")
-    torch.save({"averaged": 3}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"other\.pt: got .*, expected a checkpoint"):
-        adopt(larger, tmp_path / "other.pt")
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):

@@ -124,9 +124,9 @@ def test_a_run_is_exported_again_from_its_checkpoints(run, data, tmp_path, capsy
 def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "reach", "--scene-from", "none/scene.pt"]) == 2
-    assert "got none/scene.pt, expected the scene.pt of another run" in capsys.readouterr().err
+    assert "got none/scene.pt, expected the scene.pt of another run, or a bundle" in capsys.readouterr().err
     assert main(["train", "reach", "--action-from", "none"]) == 2
-    assert "got none, expected the action.pt of another run" in capsys.readouterr().err
+    assert "got none, expected the action.pt of another run, or a bundle" in capsys.readouterr().err
     assert main(["train", "reach", "--scenes", "none"]) == 2
     assert "expected a dataset of `so-arm collect --policy`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -34,11 +34,20 @@ class Answer:
 
 
 def draw_question(
-    rng: np.random.Generator, tasks: tuple[Task, ...], objects: int, places: int = len(PLACES)
+    rng: np.random.Generator,
+    tasks: tuple[Task, ...],
+    objects: int,
+    places: int = len(PLACES),
+    *,
+    held_out: bool = False,
 ) -> Question:
-    """Draw a task, one of its training phrases, and what it is about. objects, places: how many the scene has."""
+    """Draw a task, one of its phrases, and what it is about. objects, places: how many the scene has.
+
+    held_out: of the phrases that no training sees.
+    """
     phrasings: Phrasings = tasks[int(rng.integers(len(tasks)))].phrasings
-    phrase = phrasings.train[int(rng.integers(len(phrasings.train)))]
+    phrases = phrasings.held_out if held_out else phrasings.train
+    phrase = phrases[int(rng.integers(len(phrases)))]
     steps = 2 if "{object2}" in phrase else 1
     chosen = tuple(int(i) for i in rng.permutation(objects)[:steps])
     if "{in" not in phrase:

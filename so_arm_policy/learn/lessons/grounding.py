@@ -13,6 +13,7 @@ from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.objects import COLORS, KINDS
 
 NAMING = 0.3  # weight of the loss of names
+FOUND_M = 0.02  # objects lie further apart
 WEIGHTS = {
     "source": 1.0,
     "place": 0.5,
@@ -92,7 +93,7 @@ def apart(encoder: SceneEncoder, got: Tensor, expected: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 600) -> dict[str, float]:
-    """Return the errors on held-out scenes: places in mm, and the share of right steps."""
+    """Return the errors on held-out scenes: places in mm, and the share of objects found and of right steps."""
     rng = np.random.default_rng(1)
     drawn = (batches.draw(rng, 50) for _ in range(pictures // 50))
     checked = [scene_losses(encoder, encoder(b.images, b.words, b.state), b) for b in drawn]
@@ -101,5 +102,7 @@ def check_scene(encoder: SceneEncoder, batches: SceneBatches, pictures: int = 60
         errors = torch.cat([getattr(losses, f"{name}_m") for losses in checked]) * 1e3
         quantiles = {"median": 0.5, "p90": 0.9, "p99": 0.99}
         figures |= {f"{name}_{key}_mm": round(float(errors.quantile(q)), 2) for key, q in quantiles.items()}
+    source = torch.cat([losses.source_m for losses in checked])
+    figures["found"] = round(float((source <= FOUND_M).float().mean()), 4)
     figures["right_step"] = round(float(torch.cat([losses.right_step for losses in checked]).mean()), 4)
     return figures

@@ -85,8 +85,15 @@ class TaskLessons:
         return SceneBatches(self.data, frames_in(self.data, episodes), words, grid, tasks=self.tasks)
 
     def check(self, encoder: SceneEncoder, episodes: Episodes, words: Words) -> dict[str, float]:
-        """Return its errors on `episodes`."""
-        return check_scene(encoder, self.scenes(episodes, words, encoder.config.grid))
+        """Return its errors on `episodes`; those with "new_phrases" in phrases that no training sees."""
+        grid, tasks = encoder.config.grid, tuple(task for task in self.tasks if task.phrasings.held_out)
+        figures = check_scene(encoder, self.scenes(episodes, words, grid))
+        if tasks:
+            frames = frames_in(self.data, episodes)
+            asked = SceneBatches(self.data, frames, words, grid, tasks=tasks, held_out=True)
+            new = check_scene(encoder, asked)
+            figures |= {f"new_phrases_{name}": new[name] for name in ("found", "right_step")}
+        return figures
 
     def actions(self, episodes: Episodes, context: Tensor, horizon: int, prefix: int) -> ActionBatches:
         """Return the batches of System 1."""

@@ -1,5 +1,6 @@
 """The batches that System 2 is trained on: pictures of demonstrations, each asked several things."""
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,14 +59,18 @@ class SceneBatches:
         *,
         tasks: tuple[Task, ...] = (),
         asked: int = 4,
+        held_out: bool = False,
     ) -> None:
         """frames: those to draw from; grid: rows and columns of patches of a picture; asked: A.
 
-        tasks: those to ask about, by default those demonstrated. Any picture can be asked about any task.
+        tasks: those to ask about, by default those demonstrated. Any picture can be asked about any task. held_out: ask
+        in the phrases that no training sees.
         """
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
+        self._held_out = held_out
         self._tasks = tasks or data.tasks
-        self.about = data.digest, len(frames), asked, tuple(task.name for task in self._tasks)
+        said = zlib.crc32(repr([task.phrasings.train for task in self._tasks]).encode())
+        self.about = data.digest, len(frames), asked, tuple(task.name for task in self._tasks), said
         pixels = data.scene["scene.pixels"]
         self._patches = patches_at(pixels, grid)
         self._hand = hand_patches(data, frames, grid)
@@ -101,7 +106,8 @@ class SceneBatches:
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.generic], ...]:
         scene = {name: column[frame] for name, column in self._data.scene.items()}
         objects, places = scene["scene.objects"], scene["scene.places"]
-        question = draw_question(rng, self._tasks, len(objects), int(self._places[frame]))
+        places_there = int(self._places[frame])
+        question = draw_question(rng, self._tasks, len(objects), places_there, held_out=self._held_out)
         said = answer(question, scene["scene.rests_in"])
         at = said.object if said.place is None else len(objects) + said.place
         return (
