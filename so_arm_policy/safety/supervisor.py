@@ -148,7 +148,7 @@ def _stop(
     assert state.output is not None
     output, target = state.output, state.target if state.letting_go else None
     if target is not None and plant.came_back(state, target):
-        state, target = replace(state, letting_go=False), None
+        target = None
     if state.letting_go and target is None and output.resting:
         target = plant.relief(setup, state, tick)
     if paid and target is not None:
