@@ -97,7 +97,10 @@ class Rephrasing:
         return trained, figures
 
     def _write(self, bundle: Bundle, network: Restored, words: Words, figures: Figures, folder: Path) -> Manifest:
-        """Write `bundle` with the System 2 of `network` to `folder`, whole or not at all; its scores are of another."""
+        """Write `bundle` with the System 2 of `network` to `folder`, whole or not at all.
+
+        Its scores are kept, and say of which bundle they are.
+        """
         said, system2 = bundle.manifest, golden_graphs(bundle, network.encoder, network.expert)[SYSTEM2]
         with whole(folder) as partial:
             for name in (*(n for n in said.files if n != SYSTEM2), TOKENIZER):
@@ -109,7 +112,7 @@ class Rephrasing:
                 id=f"{said.id.rpartition('-')[0]}-{digest(partial)}",
                 words=words.tokenizer.words,
                 training=said.training | history,
-                scores={},
+                scores={label: {**score, "of": score.get("of") or said.id} for label, score in said.scores.items()},
             )
             return write_bundle_files(partial, manifest, golden_arrays(bundle, SYSTEM1), system2.arrays())
 

@@ -69,7 +69,7 @@ class SupervisorConfig:
     clear_self_m: float = 0.005
     clear_table_m: float = 0.0
     clear_arms_m: float = 0.02
-    clear_hands_m: float = -0.006
+    clear_hands_m: float = -0.004
     clear_keep_out_m: float = 0.01
     keep_outs: KeepOuts = field(default_factory=KeepOuts)
     position_margin_rad: float = 0.0
