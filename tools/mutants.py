@@ -12,6 +12,7 @@ outside of functions (tables, defaults, the order of the rules) is not: tests of
 # ruff: noqa: T201
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import libcst as cst
+import pytest
+from _pytest.config import _prepareconfig
 from mutmut import __main__ as mutmut
+from mutmut.configuration import config
 from mutmut.mutation import file_mutation
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.runners.harness import PytestRunner
@@ -31,12 +35,14 @@ from mutmut.state import state
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import change_cwd, walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+from mutmut.workers.isolation import ForkRunner
 
 REPO = Path(__file__).resolve().parents[1]
 FOLDER = REPO / "build" / "mutants"
 LINKS = ("pyproject.toml", "so_arm_policy", "test", "config", "docs")
 PROPERTIES = ("property", "cached_property")
 LEAST_SHARE = 0.9
+PYTEST_ARGS = ("--rootdir=.", "--maxfail=1", "--capture=no", "--tb=no", "-p", "no:faulthandler")
 TIMEOUT = 36  # mutmut's exit code for it
 MUTANTS = Path("mutants")  # in FOLDER; mutmut chooses it
 
@@ -50,7 +56,7 @@ def main() -> int:
     os.chdir(FOLDER)
     mutate_properties()
     leave_texts_out()
-    PytestRunner.run_tests = run_tests  # type: ignore[method-assign]
+    collect_once()
     try_survivors_again_after_changes()
     mutmut._run((), int(os.environ.get("JOBS") or os.cpu_count() or 1))
     return report()
@@ -100,28 +106,56 @@ def mutate_properties() -> None:
     file_mutation.function_trampoline_arrangement = arrange_properties
 
 
-class Chosen:
-    """Runs only some tests, in their order (twice as fast as handing pytest their names), and none for ever."""
+class Tests:
+    """All tests, collected once: each mutant is forked from here and runs those that reach its function."""
 
-    def __init__(self, tests: Iterable[str]) -> None:
-        self.order = {test: i for i, test in enumerate(tests)}
+    def __init__(self) -> None:
+        selection = config().pytest_add_cli_args_test_selection
+        with change_cwd(MUTANTS), contextlib.redirect_stdout(Path(os.devnull).open("w")):
+            self.config = _prepareconfig([*PYTEST_ARGS, *config().pytest_add_cli_args, *selection])
+            self.config._do_configure()
+            self.session = pytest.Session.from_config(self.config)
+            self.config.hook.pytest_sessionstart(session=self.session)
+            self.config.hook.pytest_collection(session=self.session)
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Called by pytest when it has found all tests."""
-        if self.order:
-            items[:] = sorted((x for x in items if x.nodeid in self.order), key=lambda x: self.order[x.nodeid])
+    def run(self, tests: Sequence[str]) -> int:
+        """Run `tests`, in their order, until one fails; returns the exit code. None runs for ever."""
+        found = {item.nodeid: item for item in self.session.items}
+        self.session.items = [found[test] for test in tests]
+        self.config.pluginmanager.register(Limiter())
+        with change_cwd(MUTANTS):
+            try:
+                self.config.hook.pytest_runtestloop(session=self.session)
+            except pytest.Session.Failed:
+                return 1
+        return 1 if self.session.testsfailed else 0
+
+
+class Limiter:
+    """Ends a mutant whose test takes much longer than it should, by the time of this process: others may be busy."""
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Called by pytest before each test. Counts the time of this process, so a busy machine ends nothing."""
-        if self.order:
-            signal.signal(signal.SIGVTALRM, lambda *_: os._exit(TIMEOUT))
-            signal.setitimer(signal.ITIMER_VIRTUAL, 5.0 + 10.0 * state().duration_by_test[nodeid])
+        """Called by pytest before each test."""
+        signal.signal(signal.SIGVTALRM, lambda *_: os._exit(TIMEOUT))
+        signal.setitimer(signal.ITIMER_VIRTUAL, 2.0 + 10.0 * state().duration_by_test[nodeid])
 
 
-def run_tests(self: PytestRunner, *, mutant_name: str | None, tests: Iterable[str]) -> int:
-    """Run `tests`, or all, until one fails; returns pytest's exit code."""
-    with change_cwd(MUTANTS):
-        return int(self.execute_pytest(self._pytest_args_regular_run([]), plugins=[Chosen(tests)]))
+def collect_once() -> None:
+    """Let mutmut collect the tests once, not once for each mutant, which would take longer than to run them."""
+    startup, run_tests = ForkRunner.startup, PytestRunner.run_tests
+    collected: list[Tests] = []
+
+    def startup_with_tests(self: ForkRunner) -> None:
+        collected.append(Tests())
+        startup(self)
+
+    def run(self: PytestRunner, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        if mutant_name is None:
+            return run_tests(self, mutant_name=None, tests=tests)
+        return collected[0].run(list(tests))
+
+    ForkRunner.startup = startup_with_tests  # type: ignore[method-assign]
+    PytestRunner.run_tests = run  # type: ignore[method-assign]
 
 
 def try_survivors_again_after_changes() -> None:
