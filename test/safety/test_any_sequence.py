@@ -56,7 +56,7 @@ DIAGRAM = {
     Mode.HOLD: {Mode.HOLD, Mode.ACTIVE, Mode.FALLBACK, Mode.ESTOP},
     Mode.ACTIVE: {Mode.ACTIVE, Mode.HOLD, Mode.FALLBACK, Mode.ESTOP},
     Mode.FALLBACK: {Mode.FALLBACK, Mode.HOLD, Mode.ACTIVE, Mode.ESTOP},
-    Mode.ESTOP: {Mode.ESTOP, Mode.HOLD, Mode.ACTIVE, Mode.INIT},
+    Mode.ESTOP: {Mode.ESTOP, Mode.HOLD, Mode.ACTIVE},
 }
 
 
