@@ -42,7 +42,7 @@ FOLDER = REPO / "build" / "mutants"
 LINKS = ("pyproject.toml", "so_arm_policy", "test", "config", "docs")
 PROPERTIES = ("property", "cached_property")
 LEAST_SHARE = 0.9
-PYTEST_ARGS = ("--rootdir=.", "--maxfail=1", "--capture=no", "--tb=no", "-p", "no:faulthandler")
+PYTEST_ARGS = ("--rootdir=.", "--maxfail=1", "--capture=no", "--tb=no")
 TIMEOUT = 36  # mutmut's exit code for it
 MUTANTS = Path("mutants")  # in FOLDER; mutmut chooses it
 

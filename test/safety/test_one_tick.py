@@ -1,0 +1,208 @@
+"""What one tick of the supervisor hands to the next, and what it does not."""
+
+import numpy as np
+import pytest
+from safety_world import DT, PERIOD_NS, World
+
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.supervisor import Supervisor
+from so_arm_policy.safety.values import Action, Fault, Mode
+
+ROBOT = load_robot("so101")
+MS = 1_000_000
+
+
+def spend(world):
+    """Use up the time that was saved up, without a new command."""
+    while world.supervisor.state.credit_ns >= PERIOD_NS:
+        world.advance(1)
+        world.tick()
+    world.advance(1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"estop": "button"}, {"sample": None}, {"faults": (Fault(code="source.unknown_publisher", text="two"),)}],
+)
+def test_nothing_moves_in_a_tick_that_no_time_has_paid_for_whatever_is_wrong(world, changes):
+    world.run_up()
+    spend(world)
+    before = world.q.copy()
+    verdict = world.tick(**changes)
+    assert verdict.code not in ("time.burst", "time.tick"), "what is wrong is more important"
+    np.testing.assert_array_equal(verdict.command, before)
+    world.advance()
+    assert world.tick(**changes).command[0] > before[0], "it brakes when time has passed"
+
+
+def test_a_refused_joint_state_does_not_make_the_next_one_old(world):
+    world.start()
+    world.advance()
+    assert world.tick(sample=world.sample(stamp_ns=world.ros_ns + 500 * MS)).code == "time.state_future"
+    assert world.step().action is Action.PASS
+
+
+def test_an_accepted_joint_state_makes_those_before_it_old(world):
+    world.start()
+    world.advance()
+    assert world.tick(world.proposal(), sample=world.sample(stamp_ns=world.ros_ns + 15 * MS)).action is Action.PASS
+    assert world.step().code == "time.state_backwards"
+    world.advance(10 * MS)
+    assert world.tick(world.proposal()).action is Action.PASS
+
+
+def test_when_the_ros_clock_went_back_old_joint_states_and_proposals_do_not_count_against_new_ones(world):
+    world.start()
+    world.advance(ros_ns=-500 * MS)
+    assert world.tick(world.proposal()).code == "time.clock_back"
+    assert world.step().action is Action.PASS
+    world = World(world.robot)
+    world.start()
+    world.advance(ros_ns=-500 * MS)
+    world.tick()
+    before = world.proposal(observation_stamp_ns=world.ros_ns - 1)
+    world.advance()
+    assert world.tick(before).code == "time.before_reset"
+
+
+def test_after_a_stall_the_command_stands_and_the_source_blends_in_again(world):
+    wish = world.run_up(velocity=2.0)
+    before = world.q.copy()
+    world.advance(31 * MS)
+    verdict = world.tick(world.proposal(wish))
+    assert verdict.code == "time.stall"
+    assert world.supervisor.state.output.resting
+    np.testing.assert_array_equal(verdict.command, before)
+
+
+def test_a_stall_before_the_first_joint_state_is_only_a_stall(world):
+    world.tick(sample=None)
+    world.advance(500 * MS)
+    verdict = world.tick(sample=None)
+    assert (verdict.code, verdict.command, verdict.mode) == ("time.stall", None, Mode.INIT)
+
+
+def test_a_source_that_blends_in_is_named_so_until_it_passes_once(world):
+    world.tick()
+    wish = world.q.copy()
+    wish[0] += 0.01
+    codes = [world.step(wish).code for _ in range(40)]
+    blended = codes.index("")
+    assert codes[:blended] == ["continuity.blend"] * blended
+    assert blended > 2
+    assert "continuity.blend" not in codes[blended:]
+    assert codes[-1] == ""
+    wish = wish.copy()
+    wish[0] += 0.05
+    assert world.step(wish).code == "limit.velocity"
+
+
+def test_a_source_that_blends_in_and_skips_a_tick_still_blends(world):
+    world.tick()
+    wish = world.q.copy()
+    wish[0] += 0.05
+    assert world.step(wish).code == "continuity.blend"
+    assert world.silence().code == "time.gap"
+    assert world.step(wish).code == "continuity.blend"
+
+
+def test_a_skipped_tick_is_bridged_by_the_velocity_that_was_sent_or_by_standing(robot):
+    for sent, moves in ((None, 0.0), (0.3, 0.3 * DT), (100.0, 2.4 * DT)):
+        world = World(robot)
+        world.start()
+        dq = None if sent is None else np.where(np.arange(world.n) == 0, sent, 0.0)
+        world.advance()
+        world.tick(world.proposal(world.q, dq=dq))
+        verdict = world.silence()
+        assert (verdict.action, verdict.code, verdict.mode) == (Action.CLAMP, "time.gap", Mode.ACTIVE)
+        wanted = world.supervisor.state.target[0] - robot.home[0]
+        assert wanted == pytest.approx(moves)
+        assert "source 'pid'" in verdict.text
+
+
+def both(world, wish, other, **changes):
+    world.advance()
+    return world.tick(world.proposal(wish), world.proposal(other, source="hold", **changes))
+
+
+def test_where_the_selected_source_wanted_to_be_does_not_matter_to_the_fallback():
+    commands = []
+    for rad in (0.1, 0.2):
+        world = World(ROBOT, fallback="hold")
+        wish = world.q.copy()
+        for _ in range(3):
+            both(world, wish, wish)
+        wish[0] += rad
+        both(world, wish, world.q)
+        verdict = both(world, np.full(world.n, np.nan), world.q + 0.1)
+        assert verdict.mode is Mode.FALLBACK
+        commands.append(world.commands)
+    np.testing.assert_array_equal(*commands)
+
+
+def test_the_fallback_counts_its_own_numbers_and_stamps():
+    world = World(ROBOT, fallback="hold")
+    for _ in range(3):
+        both(world, world.q, world.q)
+    nan = np.full(world.n, np.nan)
+    verdict = both(world, nan, world.q, sequence=-5, stamp_ns=world.ros_ns - 2 * PERIOD_NS)
+    assert (verdict.mode, verdict.action, verdict.code) == (Mode.FALLBACK, Action.FALLBACK, "schema.nonfinite")
+    assert "nan" in verdict.text
+
+
+def test_the_fallback_must_start_where_the_arm_is():
+    world = World(ROBOT, fallback="hold")
+    for _ in range(3):
+        both(world, world.q, world.q)
+    far = world.q + 0.2
+    verdict = both(world, np.full(world.n, np.nan), far)
+    assert (verdict.mode, verdict.code, verdict.action) == (Mode.HOLD, "schema.nonfinite", Action.REJECT)
+    assert verdict.source == "pid"
+
+
+def test_a_fallback_that_is_the_selected_source_has_no_other():
+    world = World(ROBOT, source="hold", fallback="hold")
+    world.start()
+    assert world.step(np.full(world.n, np.nan)).mode is Mode.HOLD
+
+
+def test_a_source_that_says_nothing_at_all_is_waited_for(world):
+    verdict = world.tick()
+    assert (verdict.action, verdict.code, verdict.source) == (Action.HOLD, "time.silent", "pid")
+    assert "source 'pid': no proposal yet" in verdict.text
+
+
+def test_verdicts_are_counted_by_their_code(world):
+    world.start()
+    passed = world.supervisor.passed
+    for _ in range(3):
+        world.step(np.full(world.n, np.nan))
+    for _ in range(2):
+        world.step(faults=(Fault(code="bus.slow", text="slow"),))
+    assert world.supervisor.counts["schema.nonfinite"] == 3
+    assert world.supervisor.counts["bus.slow"] == 2
+    assert world.supervisor.passed == passed
+    world.step()
+    assert world.supervisor.passed == passed + 1
+
+
+def test_the_worst_margin_is_the_smallest_since_it_was_last_asked_for(world):
+    world.start()
+    world.supervisor.take_worst_margin()
+    assert world.supervisor.worst_margin == 1.0
+    wish, margins = world.q.copy(), []
+    for rad in (2e-4, 4e-4, 1e-4):
+        wish = wish.copy()
+        wish[0] += rad
+        margins.append(world.step(wish).margin)
+    assert world.supervisor.worst_margin == min(margins) < 1.0
+    assert world.step(np.full(world.n, np.nan)).margin is None
+    assert world.supervisor.take_worst_margin() == min(margins)
+    assert world.supervisor.take_worst_margin() == 1.0
+
+
+def test_the_supervisor_begins_with_its_source_and_nothing_counted():
+    supervisor = Supervisor(SupervisorConfig(), ROBOT, "teleop")
+    assert (supervisor.mode, supervisor.source, supervisor.passed) == (Mode.INIT, "teleop", 0)
+    assert (supervisor.worst_margin, set(supervisor.counts.values())) == (1.0, {0})
