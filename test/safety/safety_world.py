@@ -115,6 +115,7 @@ def check_form(verdict: Verdict, state: SupervisorState) -> None:
     assert isinstance(verdict.refused, str)
     assert isinstance(verdict.margin, float | None)
     assert isinstance(state.joining, bool)
+    assert not state.joining or state.mode in (Mode.ACTIVE, Mode.FALLBACK), "only who acts is still joining"
     assert isinstance(state.letting_go, bool)
     assert verdict.command is None or not verdict.command.flags.writeable
 

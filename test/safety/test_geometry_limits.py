@@ -109,6 +109,7 @@ def test_a_place_right_at_the_smallest_distance_is_clear():
 
 def test_who_is_too_near_may_come_nearer_by_a_hundredth_of_a_millimetre():
     now = output(0.0)
+    assert too_near(Walls({"table": 0.0}), now, output(1e-5)) is None
     assert too_near(Walls({"table": -0.01}), now, output(0.9e-5)) is None
     assert too_near(Walls({"table": -0.01}), now, output(1.1e-5)) is not None
     assert too_near(Walls({"table": -0.01}), now, output(-0.1)) is None

@@ -126,21 +126,6 @@ def both(world, wish, other, **changes):
     return world.tick(world.proposal(wish), world.proposal(other, source="hold", **changes))
 
 
-def test_where_the_selected_source_wanted_to_be_does_not_matter_to_the_fallback():
-    commands = []
-    for rad in (0.1, 0.2):
-        world = World(ROBOT, fallback="hold")
-        wish = world.q.copy()
-        for _ in range(3):
-            both(world, wish, wish)
-        wish[0] += rad
-        both(world, wish, world.q)
-        verdict = both(world, np.full(world.n, np.nan), world.q + 0.1)
-        assert verdict.mode is Mode.FALLBACK
-        commands.append(world.commands)
-    np.testing.assert_array_equal(*commands)
-
-
 def test_the_fallback_counts_its_own_numbers_and_stamps():
     world = World(ROBOT, fallback="hold")
     for _ in range(3):

@@ -295,6 +295,8 @@ def test_a_joint_that_bears_less_than_half_of_what_it_may_is_not_let_go(way):
         (1.0, 0.9, 1.05, True),
         (-1.0, -0.9, -1.05, True),
         (0.06, -0.5, 0.5, True),
+        (0.1, -0.1, 0.1, True),
+        (0.33, 0.3, 0.34, False),
     ],
 )
 def test_a_joint_came_back_when_it_left_where_it_was_blocked_for_its_command(q, target, command, back):
