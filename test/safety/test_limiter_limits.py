@@ -107,6 +107,18 @@ def test_the_joint_that_breaks_a_limit_most_is_named():
     assert "'b'" in limiter.move(LIMITS, late, None, late.q + [0.0, 0.09]).finding.text
 
 
+def test_a_joint_is_named_by_how_far_it_is_beyond_its_own_limit():
+    uneven = replace(AGILE, velocity_step=np.array([4.0, 1.0]))
+    finding = limiter.move(uneven, Output.at_rest(np.zeros(2)), None, np.array([4.1, 1.9])).finding
+    assert finding.code == "limit.velocity"
+    assert "joint 'b': got 19 rad/s, expected at most 10" in finding.text
+
+
+def test_a_wish_right_at_a_position_limit_is_not_outside():
+    assert moved(moving(q=99.0), 1.0).finding.code == "limit.jerk"
+    assert moved(moving(q=99.0), 1.0 + 1e-9).finding.code == "limit.position"
+
+
 def test_the_first_limit_that_is_broken_is_named():
     assert moved(moving(), 5.0).finding.code == "limit.velocity"
     assert moved(moving(), 1.1).finding.code == "limit.acceleration"

@@ -1,9 +1,12 @@
 """What one tick of the supervisor hands to the next, and what it does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safety_world import DT, PERIOD_NS, World
 
+from so_arm_policy.core.values import MotorSample
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
@@ -34,6 +37,52 @@ def test_nothing_moves_in_a_tick_that_no_time_has_paid_for_whatever_is_wrong(wor
     np.testing.assert_array_equal(verdict.command, before)
     world.advance()
     assert world.tick(**changes).command[0] > before[0], "it brakes when time has passed"
+
+
+def test_of_all_that_is_wrong_with_a_tick_the_first_rule_decides(world):
+    """Schema, time, source, plant."""
+    hot = MotorSample(
+        stamp_ns=world.ros_ns,
+        received_ns=world.now_ns + PERIOD_NS,
+        load=np.zeros(world.n),
+        temperature_c=np.full(world.n, 90.0),
+        voltage_v=np.full(world.n, 7.4),
+        torque_on=np.ones(world.n, dtype=bool),
+    )
+    fault = (Fault(code="source.unknown_publisher", text="two"),)
+    for code, old, broken in (
+        ("schema.state", 900 * MS, {"q": np.full(world.n, np.nan)}),
+        ("time.state_stale", 900 * MS, {}),
+        ("source.unknown_publisher", 0, {}),
+    ):
+        world = World(world.robot)
+        world.tick()
+        world.advance()
+        sample = world.sample(received_ns=world.now_ns - old, **broken)
+        assert world.tick(sample=sample, faults=fault, motors=hot).code == code
+    world = World(world.robot)
+    world.tick()
+    world.advance()
+    assert world.tick(motors=hot).code == "plant.temperature"
+
+
+def test_of_all_that_is_wrong_with_a_proposal_the_first_rule_decides(world):
+    """Schema, time, source, continuity, limits."""
+    wrong = {"q": np.full(world.n, np.nan), "stamp_ns": 0, "source": "teleop"}
+    codes = []
+    for repaired in (None, ("q", world.robot.upper + 0.5), ("stamp_ns", None), ("source", None)):
+        if repaired is not None:
+            wrong.pop(repaired[0])
+            if repaired[1] is not None:
+                wrong["q"] = repaired[1]
+        world = World(world.robot)
+        world.tick()
+        world.advance()
+        world.proposals["pid"] = replace(world.proposal(), **wrong)
+        codes.append(world.tick().code)
+    world.start(world.robot.home)
+    codes.append(world.step(world.robot.upper + 0.5).code)
+    assert codes == ["schema.nonfinite", "time.zero", "source.mismatch", "continuity.far", "limit.position_band"]
 
 
 def test_a_refused_joint_state_does_not_make_the_next_one_old(world):
