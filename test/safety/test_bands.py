@@ -118,6 +118,15 @@ def test_right_at_the_distance_from_the_measured_pose_a_source_may_begin(way):
     )
 
 
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_a_place_across_zero_is_far(way):
+    held, across = at(0.5 * way), at(-0.5 * way)
+    assert refused(continuity, case(across, Mode.HOLD, output=held, measured=held)) == "continuity.far"
+    assert refused(continuity, case(across, Mode.HOLD, output=held, measured=across)) is None
+    assert refused(continuity, case(across, Mode.HOLD, output=across, measured=held)) is None
+    assert refused(bands, case(across, output=held, measured=across)) == "limit.step_band"
+
+
 def test_only_who_did_not_act_before_must_start_near():
     assert refused(continuity, case(at(1.0), Mode.HOLD)) == "continuity.far"
     assert refused(continuity, case(at(1.0), Mode.INIT)) == "continuity.far"

@@ -103,8 +103,10 @@ def test_the_joint_that_breaks_a_limit_most_is_named():
     assert motion.finding.code == "limit.position"
     assert "joint 'b': got -103.0000 rad, expected -100.0000..100.0000" in motion.finding.text
     assert "'a'" in limiter.move(LIMITS, now, None, np.array([103.0, -101.0])).finding.text
-    late = Output(np.array([0.0, 99.9]), np.array([0.0, 1.0]), np.zeros(2))
-    assert "'b'" in limiter.move(LIMITS, late, None, late.q + [0.0, 0.09]).finding.text
+    late = Output(np.array([0.0, 98.3 - way_to_rest(2.0, 0.0, A, J)[0]]), np.array([0.0, 2.0]), np.zeros(2))
+    finding = limiter.move(LIMITS, late, None, late.q + [0.5, 2.0]).finding
+    assert finding.code == "limit.braking"
+    assert "'b'" in finding.text
 
 
 def test_a_joint_is_named_by_how_far_it_is_beyond_its_own_limit():
@@ -124,6 +126,7 @@ def test_the_first_limit_that_is_broken_is_named():
     assert moved(moving(), 1.1).finding.code == "limit.acceleration"
     assert moved(moving(), 0.9).finding.code == "limit.jerk"
     assert moved(moving(q=99.0), 5.0).finding.code == "limit.position"
+    assert moved(moving(3.0, 1.0), 4.0).finding.code == "limit.braking", "velocity and acceleration are kept"
 
 
 @pytest.mark.parametrize(
