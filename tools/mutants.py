@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -120,8 +121,9 @@ class Tests:
 
     def run(self, tests: Sequence[str]) -> int:
         """Run `tests`, in their order, until one fails; returns the exit code. None runs for ever."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once; where it was forked from tidies up
         found = {item.nodeid: item for item in self.session.items}
-        self.session.items = [found[test] for test in tests]
+        self.session.items = [found[test] for test in tests if test in found]
         self.config.pluginmanager.register(Limiter())
         with change_cwd(MUTANTS):
             try:
@@ -165,6 +167,7 @@ def try_survivors_again_after_changes() -> None:
     noted = Path("digest")
     if noted.exists() and noted.read_text() != digest:
         (MUTANTS / "mutmut-stats.json").unlink(missing_ok=True)
+        shutil.rmtree(MUTANTS / "test", ignore_errors=True)  # mutmut copies anew, but removes nothing
         for meta in MUTANTS.rglob("*.meta"):
             data = json.loads(meta.read_text())
             codes = data["exit_code_by_key"]
