@@ -1,6 +1,7 @@
 """What one tick of the supervisor hands to the next, and what it does not."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -83,6 +84,40 @@ def test_of_all_that_is_wrong_with_a_proposal_the_first_rule_decides(world):
     world.start(world.robot.home)
     codes.append(world.step(world.robot.upper + 0.5).code)
     assert codes == ["schema.nonfinite", "time.zero", "source.mismatch", "continuity.far", "limit.position_band"]
+
+
+BAD_STATES = {
+    "schema.state": lambda w: w.sample(q=np.full(w.n, np.nan)),
+    "time.state_stale": lambda w: w.sample(received_ns=w.now_ns - 101 * MS),
+    "time.state_future": lambda w: w.sample(stamp_ns=w.ros_ns + 21 * MS),
+}
+
+
+@pytest.mark.parametrize("code", BAD_STATES)
+def test_a_bad_joint_state_is_not_the_first_pose(world, code):
+    verdict = world.tick(sample=BAD_STATES[code](world))
+    assert (verdict.code, verdict.command, verdict.mode) == (code, None, Mode.INIT)
+    world.q = world.robot.home + 0.1
+    np.testing.assert_array_equal(world.silence().command, world.robot.home + 0.1)
+
+
+@pytest.mark.parametrize("code", BAD_STATES)
+def test_a_bad_tick_stays_bad_when_somebody_asks_for_a_reset_in_it(world, code):
+    wish = world.run_up()
+    before = world.supervisor.state.output.step[0]
+    world.advance()
+    verdict = world.tick(world.proposal(wish), sample=BAD_STATES[code](world), reset=True)
+    assert (verdict.action, verdict.code, verdict.mode) == (Action.HOLD, code, Mode.HOLD)
+    assert code in verdict.refused
+    assert world.supervisor.state.output.step[0] < before
+
+
+def test_a_reset_in_a_good_tick_goes_on_with_it(world):
+    world.start()
+    world.advance()
+    assert world.tick(sample=None).mode is Mode.HOLD
+    verdict = world.step(reset=True)
+    assert (verdict.action, verdict.mode, verdict.refused) == (Action.PASS, Mode.ACTIVE, "")
 
 
 def test_a_refused_joint_state_does_not_make_the_next_one_old(world):
@@ -193,6 +228,33 @@ def test_the_fallback_must_start_where_the_arm_is():
     verdict = both(world, np.full(world.n, np.nan), far)
     assert (verdict.mode, verdict.code, verdict.action) == (Mode.HOLD, "schema.nonfinite", Action.REJECT)
     assert verdict.source == "pid"
+
+
+class Near:
+    """Whatever the first joint does to the left brings the arm nearer to a wall that it touches already."""
+
+    def nearest(self, q):
+        return (Gap("table", -0.01 - float(q[0] - ROBOT.home[0]), "arm", "wall"),)
+
+
+class Gap(NamedTuple):
+    kind: str
+    distance_m: float
+    first: str
+    second: str
+
+
+@pytest.mark.parametrize(("clearance", "moves"), [(None, True), (Near(), False)])
+def test_the_fallback_is_kept_clear_as_well(clearance, moves):
+    world = World(ROBOT, fallback="hold")
+    world.supervisor = Supervisor(SupervisorConfig(fallback="hold"), ROBOT, "pid", clearance)
+    for _ in range(3):
+        both(world, world.q, world.q)
+    other = world.q.copy()
+    other[0] += 0.1
+    verdict = both(world, np.full(world.n, np.nan), other)
+    assert (verdict.action, verdict.mode) == (Action.FALLBACK, Mode.FALLBACK)
+    assert bool(verdict.command[0] > ROBOT.home[0]) is moves
 
 
 def test_a_fallback_that_is_the_selected_source_has_no_other():
