@@ -101,6 +101,17 @@ def test_a_bad_joint_state_is_not_the_first_pose(world, code):
     np.testing.assert_array_equal(world.silence().command, world.robot.home + 0.1)
 
 
+def test_the_first_pose_is_held_even_in_a_tick_that_no_time_has_paid_for(world):
+    world.tick(sample=None)
+    for _ in range(20):
+        world.advance(1)
+        verdict = world.tick(sample=None)
+    world.advance(1)
+    verdict = world.tick()
+    assert (verdict.code, verdict.mode) == ("time.burst", Mode.HOLD)
+    np.testing.assert_array_equal(verdict.command, world.robot.home)
+
+
 @pytest.mark.parametrize("code", BAD_STATES)
 def test_a_bad_tick_stays_bad_when_somebody_asks_for_a_reset_in_it(world, code):
     wish = world.run_up()
