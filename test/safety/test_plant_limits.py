@@ -238,6 +238,7 @@ def test_the_first_state_begins_all_counts():
         assert not seen.lagging_ns.any()
         assert not seen.pressing_ns.any()
         assert seen.lagging_ns.shape == seen.pressing_ns.shape == (N,)
+        assert seen.lagging_ns.dtype == seen.pressing_ns.dtype == np.int64
         np.testing.assert_array_equal(seen.told, at(0.5))
         np.testing.assert_array_equal(seen.q, at(0.1))
 
