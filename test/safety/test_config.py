@@ -131,6 +131,10 @@ def test_the_supervisor_reckons_in_nanoseconds():
     for i, name in enumerate(times):
         assert getattr(setup, name.removesuffix("_s") + "_ns") == 41_000_000 + 1_000_000 * i
     assert setup.period_ns == 10_000_000
+    longest = {name: ACCEPTED[name] for name in times}
+    setup = Setup.of(SupervisorConfig(**longest), ROBOT)
+    for name, seconds in longest.items():
+        assert getattr(setup, name.removesuffix("_s") + "_ns") == int(seconds * 1000) * 1_000_000
     assert Setup.of(SupervisorConfig(), ROBOT).period_ns == 8_333_333
 
 

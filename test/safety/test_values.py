@@ -70,7 +70,7 @@ def test_what_cannot_be_put_into_order_says_of_what_it_is(what):
     for values in (bad, np.zeros(5)):
         proposal = world.proposal(**({"q": values} if what == "position" else {"dq": values}))
         made = case(proposal)
-        with pytest.raises(InputError, match=what):
+        with pytest.raises(InputError, match=f"^{what}: got"):
             _ = made.q if what == "position" else made.dq
 
 
