@@ -61,6 +61,10 @@ lint: setup $(STAMPS)/dev ## Check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: mutants
+mutants: setup $(STAMPS)/dev $(STAMPS)/mutants ## Change the safety code bit by bit and see whether the tests notice (half an hour)
+	$(OVERLAY) OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
+
 .PHONY: clean
 clean: ## Remove .venv and everything built
 	rm -rf $(VENV) build
@@ -95,6 +99,11 @@ $(STAMPS)/learn: requirements/learn.txt requirements/constraints.txt $(STAMPS)/r
 $(STAMPS)/dev: requirements/dev.txt requirements/constraints.txt $(STAMPS)/runtime
 	@echo "installing the test and lint tools"
 	@$(call install,-r requirements/dev.txt)
+	@touch $@
+
+$(STAMPS)/mutants: requirements/mutants.txt requirements/constraints.txt $(STAMPS)/runtime
+	@echo "installing the mutation check"
+	@$(call install,-r requirements/mutants.txt)
 	@touch $@
 
 # The names of the installed data files; rewritten only when one comes or goes.

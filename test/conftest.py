@@ -14,6 +14,14 @@ os.environ.update(ros_environment())
 # Shared machines stall for a while now and then; that is no failure. In CI the examples are the same every time.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# For `make mutants`: few examples, the same ones for every mutant, and no search for the smallest that fails.
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    max_examples=10,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")

@@ -74,7 +74,7 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
         pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, _forgotten(plant.pressing_ns, passed_ns)),
         standing_ns=plant.standing_ns + passed_ns if stands(sample) else 0,
         repeats=repeats,
-        jump=None if same else _jump(setup, plant, sample),
+        jump=_jump(setup, plant, sample),
     )
     return replace(state, plant=plant)
 

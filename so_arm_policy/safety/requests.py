@@ -72,16 +72,12 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
     since that moves nothing; a person has just said that the arm may go on from there.
     """
     output, sample = state.output, tick.sample
-    if output is None:
-        mode = Mode.INIT
-    else:
-        mode = Mode.HOLD
-        if sample is not None and plant.readable(sample, len(output.q)):
-            away = np.abs(sample.q - output.q) > setup.config.continuity_rad
-            output = Output.at_rest(sample.q) if bool(away.any()) else output
+    if output is not None and sample is not None and plant.readable(sample, len(output.q)):
+        away = np.abs(sample.q - output.q) > setup.config.continuity_rad
+        output = Output.at_rest(sample.q) if bool(away.any()) else output
     return replace(
         state,
-        mode=mode,
+        mode=Mode.HOLD,
         acting=state.selected,
         output=output,
         target=None,

@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from safety_world import World  # noqa: E402
 
+ROBOTS = {name: load_robot(name) for name in ("so101", "so101_bimanual")}  # frozen, and slow to read
 
-@pytest.fixture(params=["so101", "so101_bimanual"])
+
+@pytest.fixture(params=list(ROBOTS))
 def robot(request: pytest.FixtureRequest) -> RobotConfig:
-    return load_robot(request.param)
+    return ROBOTS[request.param]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
-from so_arm_policy.safety.values import TickInput, Verdict
+from so_arm_policy.safety.values import Action, Mode, SupervisorState, TickInput, Verdict
 
 PERIOD_NS = 1_000_000_000 // 120
 MONOTONIC_START = 5_000_000_000
@@ -60,6 +60,7 @@ class World:
             now_ns=self.now_ns, ros_now_ns=self.ros_ns, sample=self.sample(), proposals=dict(self.proposals)
         )
         verdict = self.supervisor.step(replace(tick, **changes))
+        check_form(verdict, self.supervisor.state)
         if verdict.command is not None:
             self.commands.append(verdict.command)
             self.q = verdict.command.copy()
@@ -101,6 +102,22 @@ class World:
             q[joint] += velocity / 2.0 * (1.0 - np.cos(np.pi * min(k / 24.0, 1.0))) * DT
             assert self.step(q).code == ""
         return q
+
+
+def check_form(verdict: Verdict, state: SupervisorState) -> None:
+    """Every verdict is whole and of the types it promises, and the state of the next tick as well."""
+    assert isinstance(verdict.action, Action)
+    assert isinstance(verdict.mode, Mode)
+    assert isinstance(verdict.text, str)
+    assert (verdict.text == "") == (verdict.code == "") == (verdict.action is Action.PASS)
+    assert verdict.source == state.acting
+    assert verdict.mode is state.mode
+    assert isinstance(verdict.refused, str)
+    assert isinstance(verdict.margin, float | None)
+    assert isinstance(state.joining, bool)
+    assert not state.joining or state.mode in (Mode.ACTIVE, Mode.FALLBACK), "only who acts is still joining"
+    assert isinstance(state.letting_go, bool)
+    assert verdict.command is None or not verdict.command.flags.writeable
 
 
 class Referee:

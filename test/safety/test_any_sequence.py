@@ -56,7 +56,7 @@ DIAGRAM = {
     Mode.HOLD: {Mode.HOLD, Mode.ACTIVE, Mode.FALLBACK, Mode.ESTOP},
     Mode.ACTIVE: {Mode.ACTIVE, Mode.HOLD, Mode.FALLBACK, Mode.ESTOP},
     Mode.FALLBACK: {Mode.FALLBACK, Mode.HOLD, Mode.ACTIVE, Mode.ESTOP},
-    Mode.ESTOP: {Mode.ESTOP, Mode.HOLD, Mode.ACTIVE, Mode.INIT},
+    Mode.ESTOP: {Mode.ESTOP, Mode.HOLD, Mode.ACTIVE},
 }
 
 
@@ -137,7 +137,7 @@ class Judge:
         self.referee.look_at(verdict.command, frozen, stood)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @example([{"proposal": {"q": ("near", np.full(N, 0.125))}}, {"proposal": None, "ns": 10**8, "ros_ns": -1}], None)
 @given(st.lists(events, max_size=30), st.sampled_from([None, "hold"]))
 def test_any_sequence_of_events_keeps_the_limits_and_the_diagram(sequence, fallback):

@@ -97,7 +97,7 @@ def test_who_is_too_near_may_move_away_but_no_nearer(robot):
 wishes = st.lists(st.floats(-0.24, 0.24), min_size=6, max_size=6).map(np.array)
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings.default.max_examples * 6 // 10)
 @given(st.lists(st.tuples(wishes, st.integers(1, 25), st.booleans()), max_size=25))
 def test_no_source_gets_through_the_wall_whatever_it_does(sequence):
     world = before_a_wall(ROBOT)
