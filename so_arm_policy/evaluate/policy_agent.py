@@ -95,6 +95,8 @@ class PolicyAgent:
             joint_names=self._joints,
             q=q,
             dq=dq,
+            disagreement=chunk.disagreement,
+            novelty=chunk.novelty,
         )
 
     def report(self) -> AgentReport:
