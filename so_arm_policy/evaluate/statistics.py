@@ -30,6 +30,22 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
 
 
+def conformal_quantile(scores: Sequence[float], alpha: float) -> float:
+    """Return what a further score, exchangeable with `scores`, exceeds with a probability of at most `alpha`.
+
+    The ceil((n + 1)(1 - alpha))-th smallest of n, after Vovk, Gammerman and Shafer, "Algorithmic learning in a random
+    world", 2005. Raises ConfigError where n scores cannot say so much.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ConfigError(f"quantile: got alpha {alpha}, expected 0 < alpha < 1")
+    n = len(scores)
+    rank = math.ceil((n + 1) * (1.0 - alpha) - 1e-9)
+    if rank > n:
+        needed = math.ceil(1.0 / alpha - 1.0 - 1e-9)
+        raise ConfigError(f"quantile: got {n} scores, expected at least {needed} for alpha {alpha}")
+    return float(sorted(scores)[rank - 1])
+
+
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """Return the value below which `percent` of `values` lie, or None without values."""
     return float(np.percentile(np.asarray(values, dtype=np.float64), percent)) if len(values) else None

@@ -61,6 +61,15 @@ class Monitors:
         return buffer.getvalue()
 
 
+def raw_monitors(manifest: Manifest) -> Monitors:
+    """Return monitors whose disagreement is in rad, for calibration; what they say of novelty means nothing."""
+    _, _, heads, tokens, head_size = manifest.context_shape
+    d = heads * tokens * head_size
+    zeros = np.zeros(d, np.float32)
+    unit = Familiar(zeros, np.zeros((0, d), np.float32), np.zeros(0, np.float32), np.float32(1.0))
+    return Monitors(unit, novelty_threshold=1.0, disagreement_rad=1.0)
+
+
 def read_monitors(data: bytes, manifest: Manifest) -> Monitors:
     """Return the monitors in the bytes of monitors.npz, made for a policy as `manifest` says. Raises BundleError."""
     arrays = read_npz(data, FILE_NAME, NAMES, MAX_BYTES)
@@ -82,12 +91,15 @@ def read_monitors(data: bytes, manifest: Manifest) -> Monitors:
     )
 
 
-def keep_monitors(folder: Path, monitors: Monitors, notes: dict[str, Any]) -> Manifest:
+def keep_monitors(folder: Path, monitors: Monitors, notes: dict[str, Any], bundle_id: str | None = None) -> Manifest:
     """Write `monitors` into the bundle in `folder`, with `notes` on how they were made. Raises BundleError.
 
-    The manifest first forgets older ones, and names the new ones last: whenever this ends, the bundle can be loaded.
+    bundle_id: of the policy they were made for; another one may lie in the folder by now. The manifest first forgets
+    older monitors, and names the new ones last: whenever this ends, the bundle can be loaded.
     """
     manifest = read_manifest(folder)
+    if bundle_id not in (None, manifest.id):
+        raise BundleError(f"{folder}: got monitors of bundle {bundle_id!r}, expected those of {manifest.id!r}")
     others = {name: digest for name, digest in manifest.files.items() if name != FILE_NAME}
     data = monitors.to_bytes()
     read_monitors(data, manifest)

@@ -15,6 +15,7 @@ from so_arm_policy.core.values import Chunk, Context, JointSample
 from so_arm_policy.policy.bundle import Bundle, check_robot
 from so_arm_policy.policy.disagreement import LAG_NS
 from so_arm_policy.policy.graphs import ORT_ERRORS, PRECISIONS
+from so_arm_policy.policy.monitors import Monitors
 
 # Clocks of one machine, read by different processes: this much ahead is no fault.
 FUTURE_NS = 20_000_000
@@ -64,6 +65,7 @@ class System1:
         threads: int = 1,
         precision: str = "fp32",
         joining: str = "committed",
+        monitors: Monitors | None = None,
     ) -> None:
         """Open the graph.
 
@@ -72,6 +74,7 @@ class System1:
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
         noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
         precision: of the graph's weights, "fp32" or "int8" (where the bundle has it). joining: one of JOININGS.
+        monitors: by default the bundle's.
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -93,7 +96,7 @@ class System1:
         self._max_divergence_rad = max_divergence_rad
         self._offsets_ns = [row * self._manifest.dt_ns for row in range(self._manifest.prefix)]
         self._sequence = self._oldest_accepted = 0
-        self._monitors = bundle.monitors()
+        self._monitors = monitors or bundle.monitors()
         self._checked: Context | None = None
         self._novelty = 0.0
         self._recent: deque[Chunk] = deque()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_bundle import rehash
-from test_system1 import NS, TICK, context_at, follow, sample_at
+from following import NS, TICK, context_at, follow, sample_at
+from tiny_bundle import rehash
 
 from so_arm_policy.core.errors import BundleError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
