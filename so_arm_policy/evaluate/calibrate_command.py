@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds",
         # `so-arm train --watch-every` chooses among candidates by the first seeds of this range.
-        default="95000:95040",
+        default="95000:95060",
         help=f"FIRST:END (END not included), or numbers with commas, in {SEEDS.start}:{SEEDS.stop}",
     )
     parser.add_argument("--tasks", help="with commas (default: all that the bundle is for)")

@@ -3,7 +3,8 @@
 One half of them says what is familiar, the other half how far from it a successful run goes. The thresholds are those
 of split conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005; Angelopoulos
 and Bates, "A gentle introduction to conformal prediction", 2023): a further successful run, drawn like these, passes
-one with a probability of at most alpha, whatever the distribution of the scores. Each threshold is one such promise.
+one with a probability of at most alpha, whatever the distribution of the scores. Each threshold is one such promise,
+also for each task by itself where enough of its episodes were successful.
 """
 
 from collections import defaultdict
@@ -20,7 +21,7 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import AgentReport, Moment, Rollout
-from so_arm_policy.evaluate.statistics import conformal_quantile
+from so_arm_policy.evaluate.statistics import conformal_quantile, least_scores
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.monitors import Monitors, raw_monitors
 from so_arm_policy.policy.novelty import Familiar, features, fit
@@ -139,17 +140,31 @@ def calibrate(courses: Sequence[Course], alpha: float, doubt_s: float) -> Calibr
     ticks = round(doubt_s * CONTROL_HZ)
     novelty = tuple(lasting_peak(_distances(familiar, c)[c.context], ticks) for c in held_out)
     disagreement = tuple(lasting_peak(c.disagreement_rad, ticks) for c in held_out)
+    of = [c.task for c in held_out]
     return Calibration(
         monitors=Monitors(
             familiar,
-            novelty_threshold=max(LEAST, conformal_quantile(novelty, alpha)),
-            disagreement_rad=max(LEAST, conformal_quantile(disagreement, alpha)),
+            novelty_threshold=_threshold(novelty, of, alpha),
+            disagreement_rad=_threshold(disagreement, of, alpha),
         ),
         fitted=len(fitted),
         held_out=len(held_out),
         novelty=novelty,
         disagreement_rad=disagreement,
     )
+
+
+def _threshold(peaks: Sequence[float], tasks: Sequence[str], alpha: float) -> float:
+    """Return the threshold that keeps the promise for all `peaks` together, and for each task that has enough of them.
+
+    Otherwise a task whose scores are higher than those of others would have all the false alarms.
+    """
+    found = [LEAST, conformal_quantile(peaks, alpha)]
+    for task in set(tasks):
+        of_task = [peak for peak, t in zip(peaks, tasks, strict=True) if t == task]
+        if len(of_task) >= least_scores(alpha):
+            found.append(conformal_quantile(of_task, alpha))
+    return max(found)
 
 
 def lasting_peak(scores: FloatArray, ticks: int) -> float:

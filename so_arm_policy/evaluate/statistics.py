@@ -8,6 +8,8 @@ import numpy as np
 
 from so_arm_policy.core.errors import ConfigError
 
+ROUNDING = 1e-9  # of numbers that should be whole
+
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the interval of success rates that `successes` of `trials` speak for; (0, 1) without trials.
@@ -39,11 +41,14 @@ def conformal_quantile(scores: Sequence[float], alpha: float) -> float:
     if not 0.0 < alpha < 1.0:
         raise ConfigError(f"quantile: got alpha {alpha}, expected 0 < alpha < 1")
     n = len(scores)
-    rank = math.ceil((n + 1) * (1.0 - alpha) - 1e-9)
-    if rank > n:
-        needed = math.ceil(1.0 / alpha - 1.0 - 1e-9)
-        raise ConfigError(f"quantile: got {n} scores, expected at least {needed} for alpha {alpha}")
-    return float(sorted(scores)[rank - 1])
+    if n < least_scores(alpha):
+        raise ConfigError(f"quantile: got {n} scores, expected at least {least_scores(alpha)} for alpha {alpha}")
+    return float(sorted(scores)[math.ceil((n + 1) * (1.0 - alpha) - ROUNDING) - 1])
+
+
+def least_scores(alpha: float) -> int:
+    """Return how many scores a conformal quantile for `alpha` needs."""
+    return math.ceil(1.0 / alpha - 1.0 - ROUNDING)
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:

@@ -99,6 +99,19 @@ def test_only_successes_count_and_each_task_is_in_both_halves() -> None:
     assert (found.fitted, found.held_out) == (20, 20)
 
 
+def test_the_promise_is_kept_for_each_task_that_has_enough_episodes() -> None:
+    """Half of the episodes are of a task in which the policy disagrees more: not all false alarms may be its."""
+    easy = [course(seed) for seed in range(80)]
+    hard = [
+        replace(course(seed), task="sort", disagreement_rad=5.0 * course(seed).disagreement_rad) for seed in range(80)
+    ]
+    both, alone = calibrate(easy + hard, 0.05, 0.1), calibrate(hard, 0.05, 0.1)
+    assert both.monitors.disagreement_rad == alone.monitors.disagreement_rad
+    few = calibrate(easy + hard[:10], 0.05, 0.1)
+    assert few.held_out == 45
+    assert few.monitors.disagreement_rad < alone.monitors.disagreement_rad
+
+
 def test_too_few_successes_are_an_error_that_says_how_many_are_needed() -> None:
     with pytest.raises(ConfigError, match="got 0 successful of 30 episodes"):
         calibrate([course(seed, success=False) for seed in range(30)], 0.05, 0.3)
