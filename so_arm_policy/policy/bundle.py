@@ -15,7 +15,7 @@ from so_arm_policy.policy.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 FILES = ("system2.onnx", "system1.onnx", TOKENIZER, golden.FILE_NAME)
-OPTIONAL_FILES = (PRECISIONS["int8"], monitors.FILE_NAME)
+OPTIONAL_FILES = (PRECISIONS["int8"],)  # monitors are of the graphs they were made with: a new bundle has none
 MAX_FILE_BYTES = 2 << 30
 
 
@@ -131,7 +131,8 @@ def write_bundle_files(folder: Path, manifest: Manifest, system1: golden.Arrays,
     """
     golden.write_golden(folder, system1, system2)
     names = [*FILES, *(name for name in OPTIONAL_FILES if (folder / name).exists())]
-    complete = replace(manifest, files={name: file_hash(folder / name) for name in names})
+    training = {name: note for name, note in manifest.training.items() if name != monitors.NOTES}
+    complete = replace(manifest, training=training, files={name: file_hash(folder / name) for name in names})
     write_manifest(folder, complete)
     return complete
 

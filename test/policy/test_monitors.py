@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from following import NS, TICK, context_at, follow, sample_at
-from tiny_bundle import rehash
+from tiny_bundle import finish, rehash
 
 from so_arm_policy.core.errors import BundleError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
@@ -134,6 +134,15 @@ def test_calibrating_keeps_the_bundle_and_its_id(folder: Path) -> None:
         bundle = load_bundle(folder)
         assert bundle.monitors().novelty_threshold == threshold
     assert not list(folder.glob(".*"))
+
+
+def test_a_bundle_finished_anew_has_no_monitors_until_it_is_calibrated_again(folder: Path) -> None:
+    keep_monitors(folder, made(), {})
+    finish(folder, replace(read_manifest(folder), id="another"))
+    assert load_bundle(folder).monitors() is None
+    assert "monitors" not in read_manifest(folder).training
+    with pytest.raises(BundleError, match="got monitors of bundle 'tiny', expected those of 'another'"):
+        keep_monitors(folder, made(), {}, bundle_id="tiny")
 
 
 def test_what_could_not_be_loaded_is_not_written(folder: Path) -> None:
