@@ -46,6 +46,10 @@ BAD_PROPOSALS = {
         lambda w: w.proposal(w.q[None, :]),
         lambda w: w.proposal(w.q, dq=np.zeros(w.n - 1)),
     ],
+    "schema.score": [
+        *(lambda w, x=x: w.proposal(w.q, novelty=x) for x in (np.nan, np.inf, -1e-9)),
+        *(lambda w, x=x: w.proposal(w.q, disagreement=x) for x in (np.nan, np.inf, -1e-9)),
+    ],
     "schema.names": [
         lambda w: w.proposal(w.q, joint_names=(*w.robot.joint_names[:-1], "elbow")),
         lambda w: w.proposal(w.q, joint_names=(*w.robot.joint_names[:-1], w.robot.joint_names[0])),
@@ -325,7 +329,7 @@ def test_every_reason_is_in_the_table_and_in_the_documentation(world):
     """A reason that the table does not list would not be counted from the start."""
     root = Path(__file__).resolve().parents[2]
     sources = "".join(p.read_text() for p in (root / "so_arm_policy" / "safety").glob("*.py") if p.name != "rules.py")
-    used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|estop)\.[a-z_]+)"', sources))
+    used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|policy|estop)\.[a-z_]+)"', sources))
     kinds = {f"geometry.{kind}" for kind in KINDS}
     assert used | kinds | {"source.unknown_publisher"} == set(REASONS) == set(world.supervisor.counts)
     page = (root / "docs" / "safety.md").read_text()
