@@ -26,6 +26,9 @@ COMMANDS = {
     "tell": Command("so_arm_policy.ros.tell_command", "give a running stack an instruction"),
     "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
+    "calibrate": Command(
+        "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
+    ),
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),
@@ -33,6 +36,7 @@ COMMANDS = {
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
     "imitate": Command("so_arm_policy.learn.imitate_command", "train a policy on LeRobot datasets of an arm"),
+    "rephrase": Command("so_arm_policy.learn.rephrase_command", "teach bundles more phrasings, and nothing else"),
     "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
     "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),

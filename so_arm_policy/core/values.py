@@ -55,6 +55,8 @@ class Proposal:
     """The joint command one source wants now, exactly as it arrived: not yet checked.
 
     q: (len(joint_names),) rad; stamps in ROS nanoseconds; received_ns in monotonic nanoseconds.
+    disagreement, novelty: what a learned policy's monitors say of it, as shares of their thresholds: above 1 is
+    doubtful, 0 not measured.
     """
 
     source: str
@@ -65,6 +67,8 @@ class Proposal:
     joint_names: tuple[str, ...]
     q: FloatArray
     dq: FloatArray | None = None
+    disagreement: float = 0.0
+    novelty: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,7 @@ class Chunk:
     """Joint targets at known future times.
 
     positions: (horizon, n) rad; row i is due at start_ns + i * dt_ns, ROS time.
+    disagreement, novelty: as in Proposal, of all proposals that follow it.
     """
 
     sequence: int
@@ -97,6 +102,8 @@ class Chunk:
     start_ns: int
     dt_ns: int
     positions: FloatArray = field(repr=False)
+    disagreement: float = 0.0
+    novelty: float = 0.0
 
     @property
     def end_ns(self) -> int:

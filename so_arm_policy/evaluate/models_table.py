@@ -17,6 +17,7 @@ from so_arm_policy.policy.manifest import FAMILIES, FILE_NAME, Manifest, read_ma
 from so_arm_policy.policy.system1 import JOININGS
 from so_arm_policy.sim.tasks.track import JUDGED_S
 
+OLDER = " †"  # of a score that was measured before the bundle was rephrased
 TEMPLATE = Path(__file__).with_name("models.md.jinja")
 NONE = "–"
 FP32, INT8, SYSTEM2 = PRECISIONS["fp32"], PRECISIONS["int8"], "system2.onnx"
@@ -179,9 +180,8 @@ def _rate(score: Score | None) -> str:
     if score is None:
         return NONE
     low, high = (100 * value for value in score.wilson_95)
-    return (
-        f"{score.successes} of {score.episodes}: {100 * score.successes / score.episodes:.1f} % ({low:.1f}..{high:.1f})"
-    )
+    share, mark = 100 * score.successes / score.episodes, OLDER if score.of else ""
+    return f"{score.successes} of {score.episodes}: {share:.1f} % ({low:.1f}..{high:.1f}){mark}"
 
 
 def _smoothness(score: Score | None) -> str:

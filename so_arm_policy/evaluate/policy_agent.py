@@ -10,6 +10,7 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Chunk, Context, Proposal
 from so_arm_policy.evaluate.rollout import AgentReport, Moment
 from so_arm_policy.policy.bundle import Bundle
+from so_arm_policy.policy.monitors import Monitors
 from so_arm_policy.policy.system1 import System1
 from so_arm_policy.policy.system2 import System2
 from so_arm_policy.sim.tasks.task import Episode
@@ -53,14 +54,25 @@ class PolicyAgent:
         timing: PolicyTiming | None = None,
         precision: str = "fp32",
         joining: str = "committed",
+        monitors: Monitors | None = None,
     ) -> None:
-        """Open both graphs. precision, joining: of System 1. Raises BundleError or ConfigError."""
+        """Open both graphs. precision, joining, monitors: of System 1. Raises BundleError or ConfigError."""
         self._timing = timing or PolicyTiming()
         self._infer_every = self._timing.infer_every or bundle.manifest.infer_every
         self._cameras = bundle.manifest.cameras
         self._joints = robot.joint_names
         self._system2 = System2(bundle, robot)
-        self._system1 = System1(bundle, robot, precision=precision, joining=joining)
+        self._system1 = System1(bundle, robot, precision=precision, joining=joining, monitors=monitors)
+
+    @property
+    def context(self) -> Context | None:
+        """The newest context that has arrived, or None."""
+        return self._context
+
+    @property
+    def chunk(self) -> Chunk | None:
+        """The chunk being followed, or None."""
+        return self._system1.chunk
 
     def reset(self, episode: Episode) -> None:
         """Forget the last episode; the noise of this one follows from its seed."""
@@ -95,6 +107,8 @@ class PolicyAgent:
             joint_names=self._joints,
             q=q,
             dq=dq,
+            disagreement=chunk.disagreement,
+            novelty=chunk.novelty,
         )
 
     def report(self) -> AgentReport:

@@ -104,7 +104,8 @@ class EpisodeResult:
     instruction: what the agent was told; goal: what it was judged by; time_s: when it had succeeded, else None. held_s:
     how long it had been at its goal by the end, as the task counts it.
     smoothness: log dimensionless jerk of the commands, higher is smoother; None where nothing was commanded.
-    actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code.
+    actions, rules: verdicts of the supervisor by kind, and those other than PASS by reason code. doubts: ticks in which
+    a doubt in the agent lasted, by code.
     digest: sha256 over every measured position and command; equal for equal episodes.
     """
 
@@ -121,6 +122,7 @@ class EpisodeResult:
     rules: dict[str, int]
     agent: AgentReport
     digest: str
+    doubts: dict[str, int] = field(default_factory=dict)
 
 
 class Subscriber(Protocol):
@@ -163,13 +165,15 @@ class Rollout:
         tally = _Tally()
         limit = round(self._task.time_limit_s * CONTROL_HZ)
         proposal: Proposal | None = None
+        following = False
         for tick in range(limit + 1):
             status = tracker.update(simulator)
             if status.success or tick == limit:
                 break
-            moment = self._moment(simulator, tick, supervisor.mode is Mode.ACTIVE)
+            moment = self._moment(simulator, tick, following)
             proposal = self._agent.propose(moment) or proposal
             verdict = supervisor.step(_tick_input(moment, proposal))
+            following = verdict.mode is Mode.ACTIVE and not verdict.slowed
             tally.add(moment.sample, verdict)
             step = Step(
                 tick=tick,
@@ -231,6 +235,7 @@ class _Tally:
     def __init__(self) -> None:
         self._actions: Counter[str] = Counter()
         self._rules: Counter[str] = Counter()
+        self._doubts: Counter[str] = Counter()
         self._hash = hashlib.sha256()
         self._commands: list[FloatArray] = []
 
@@ -238,6 +243,7 @@ class _Tally:
         self._actions[verdict.action.value] += 1
         if verdict.code:
             self._rules[verdict.code] += 1
+        self._doubts.update(verdict.doubts)
         self._hash.update(sample.q.tobytes())
         if verdict.command is not None:
             self._hash.update(verdict.command.tobytes())
@@ -258,4 +264,5 @@ class _Tally:
             rules=dict(sorted(self._rules.items())),
             agent=agent,
             digest=self._hash.hexdigest(),
+            doubts=dict(sorted(self._doubts.items())),
         )

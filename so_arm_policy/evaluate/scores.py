@@ -19,7 +19,7 @@ class Score:
 
     seeds: as on the command line; split, shuffled, all_objects, precision, joining, timing: as in Campaign.
     wilson_95: 95 % interval. mean_time_s, smoothness: of the successes; mean_distance_m, mean_held_s: of all, as the
-    task measures it.
+    task measures it. of: id of the bundle that was measured, where this one was made of it and moves as it did.
     """
 
     task: str
@@ -38,6 +38,7 @@ class Score:
     mean_held_s: float | None = None
     smoothness: float | None
     command: str
+    of: str = ""
 
     @property
     def label(self) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 
 from so_arm_policy.core.errors import ConfigError
 
+ROUNDING = 1e-9  # of numbers that should be whole
+
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the interval of success rates that `successes` of `trials` speak for; (0, 1) without trials.
@@ -28,6 +30,25 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     low, high = (center - half) / (1.0 + extra), (center + half) / (1.0 + extra)
     # Exactly 0 and 1 at the ends, where rounding would leave a trace.
     return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
+
+
+def conformal_quantile(scores: Sequence[float], alpha: float) -> float:
+    """Return what a further score, exchangeable with `scores`, exceeds with a probability of at most `alpha`.
+
+    The ceil((n + 1)(1 - alpha))-th smallest of n, after Vovk, Gammerman and Shafer, "Algorithmic learning in a random
+    world", 2005. Raises ConfigError where n scores cannot say so much.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ConfigError(f"quantile: got alpha {alpha}, expected 0 < alpha < 1")
+    n = len(scores)
+    if n < least_scores(alpha):
+        raise ConfigError(f"quantile: got {n} scores, expected at least {least_scores(alpha)} for alpha {alpha}")
+    return float(sorted(scores)[math.ceil((n + 1) * (1.0 - alpha) - ROUNDING) - 1])
+
+
+def least_scores(alpha: float) -> int:
+    """Return how many scores a conformal quantile for `alpha` needs."""
+    return math.ceil(1.0 / alpha - 1.0 - ROUNDING)
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:

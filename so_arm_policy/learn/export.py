@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,31 +159,44 @@ def export_bundle(
     encoder: SceneEncoder, expert: ActionExpert, robot: RobotConfig, recipe: Recipe, tokenizer: Path, folder: Path
 ) -> Manifest:
     """Write the bundle to `folder`, whole or not at all. Raises BundleError when ONNX differs from torch."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        partial = Path(name)
+    with whole(folder) as partial:
         system2, system1 = graphs(encoder, expert, robot.home)
-        parity = {}
-        for graph, file in ((system2, "system2.onnx"), (system1, "system1.onnx")):
-            graph.export(partial / file)
-            parity[file] = graph.parity(partial / file)
-            limit = PARITY * max(1.0, graph.largest())
-            if not parity[file] <= limit:
-                raise BundleError(f"{file}: onnxruntime differs from torch by {parity[file]:.2e}, expected {limit:.0e}")
+        parity = {
+            file: checked_export(graph, partial / file)
+            for graph, file in ((system2, "system2.onnx"), (system1, "system1.onnx"))
+        }
         (partial / INT8).write_bytes(quantised((partial / "system1.onnx").read_bytes()))
         off = {INT8_DIFFERENCE: system1.parity(partial / INT8)}
         shutil.copy(tokenizer, partial / "tokenizer.json")
-        manifest = _manifest(encoder, expert, robot, recipe, {"parity_max_abs": parity} | off, _digest(partial))
-        manifest = write_bundle_files(partial, manifest, system1.arrays(), system2.arrays())
+        manifest = _manifest(encoder, expert, robot, recipe, {"parity_max_abs": parity} | off, digest(partial))
+        return write_bundle_files(partial, manifest, system1.arrays(), system2.arrays())
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, which takes the place of `folder` at the end, unless something is raised."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        partial = Path(name)
+        yield partial
         partial.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(partial, folder)
         partial.mkdir()  # for the context manager to remove
-    return manifest
 
 
-def _digest(folder: Path) -> str:
+def checked_export(graph: Graph, path: Path) -> float:
+    """Write `path`; returns how far it is from torch. Raises BundleError when that is too far."""
+    graph.export(path)
+    parity, limit = graph.parity(path), PARITY * max(1.0, graph.largest())
+    if not parity <= limit:
+        raise BundleError(f"{path.name}: onnxruntime differs from torch by {parity:.2e}, expected {limit:.0e}")
+    return parity
+
+
+def digest(folder: Path) -> str:
+    """Return eight hex digits that name exactly the graphs in `folder`."""
     content = b"".join((folder / name).read_bytes() for name in ("system1.onnx", "system2.onnx"))
     return hashlib.sha256(content).hexdigest()[:8]
 
@@ -193,7 +207,7 @@ def _manifest(
     robot: RobotConfig,
     recipe: Recipe,
     parity: dict[str, Any],
-    digest: str,
+    name: str,
 ) -> Manifest:
     e, f = encoder.config, expert.config
     sizes = {
@@ -201,7 +215,7 @@ def _manifest(
         "system1_parameters": _parameters(expert) - _parameters(expert.context),
     }
     return Manifest(
-        id=f"{recipe.name}-{expert.family}-{digest}",
+        id=f"{recipe.name}-{expert.family}-{name}",
         family=expert.family,
         tasks=recipe.tasks,
         robot=robot.name,

@@ -9,6 +9,7 @@ layer of `flow` and `diffusion` that reads the denoising time).
 import dataclasses
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def weights_from(source: Path, encoder: SceneEncoderConfig) -> dict[str, Tensor]
     Names begin with "encoder." or "expert.". encoder: sizes of System 2, which a bundle does not say; those of System 1
     are the default ones of its family. Raises InputError and BundleError.
     """
-    return bundle_weights(load_bundle(source), encoder) if source.is_dir() else _averaged(source)
+    return restored(load_bundle(source), encoder).weights() if source.is_dir() else _averaged(source)
 
 
 def adopt(module: nn.Module, given: Mapping[str, Tensor], source: Path) -> list[str]:
@@ -58,39 +59,49 @@ def adopt(module: nn.Module, given: Mapping[str, Tensor], source: Path) -> list[
     return sorted(own.keys() - fitting.keys())
 
 
-def bundle_weights(bundle: Bundle, encoder: SceneEncoderConfig) -> dict[str, Tensor]:
-    """Return the weights that the graphs of `bundle` hold.
+@dataclass(frozen=True)
+class Restored:
+    """The networks of a bundle. anew: names of the weights that its graphs do not hold; they are random."""
 
-    Raises InputError when its networks are of other sizes, or the weights do not give its golden outputs.
+    encoder: SceneEncoder
+    expert: ActionExpert
+    anew: frozenset[str]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that its graphs hold, by names that begin with "encoder." or "expert."."""
+        state = nn.ModuleDict({"encoder": self.encoder, "expert": self.expert}).state_dict()
+        return {name: value for name, value in state.items() if name not in self.anew}
+
+
+def restored(bundle: Bundle, encoder: SceneEncoderConfig) -> Restored:
+    """Return the networks of `bundle`, with the weights in its graphs.
+
+    Raises InputError when they are of other sizes, or the weights do not give its golden outputs.
     """
     try:
-        networks = _networks(bundle, encoder)
+        system2, system1 = _networks(bundle, encoder)
     except ConfigError as error:
         raise InputError(f"{bundle.path}: got {error}, expected a bundle of networks of these sizes") from error
-    module = nn.ModuleDict(networks)
+    module = nn.ModuleDict({"encoder": system2, "expert": system1})
     fresh = {name: value.clone() for name, value in module.state_dict().items()}
     found = np.full(_number(module), np.nan, dtype=np.float32)
     numbers = {name: value.numpy().astype(np.int64) for name, value in module.state_dict().items()}
-    both = _graphs(bundle, networks)
+    both = golden_graphs(bundle, system2, system1)
     with tempfile.TemporaryDirectory() as folder:
         for name, graph in both.items():
             path = Path(folder) / name
             graph.export(path)
             _read(_initializers(path.read_bytes()), _initializers(bundle.read(name)), found, bundle)
     values = {name: torch.from_numpy(found[places]) for name, places in numbers.items()}
-    given = {
-        name: torch.where(value.isnan(), fresh[name], value)
-        for name, value in values.items()
-        if not value.isnan().all()
-    }
-    module.load_state_dict(fresh | given)
-    for (name, graph), part in zip(both.items(), networks, strict=True):
-        if not any(each.startswith(part) for each in fresh.keys() - given.keys()):
+    anew = frozenset(name for name, value in values.items() if bool(value.isnan().all()))
+    module.load_state_dict({name: torch.where(value.isnan(), fresh[name], value) for name, value in values.items()})
+    for (name, graph), part in zip(both.items(), ("encoder.", "expert."), strict=True):
+        if not any(each.startswith(part) for each in anew):
             _check(bundle, name, graph)
-    return given
+    return Restored(system2.eval(), system1.eval(), anew)
 
 
-def _networks(bundle: Bundle, encoder: SceneEncoderConfig) -> dict[str, nn.Module]:
+def _networks(bundle: Bundle, encoder: SceneEncoderConfig) -> tuple[SceneEncoder, ActionExpert]:
     said = bundle.manifest
     layers, _, heads, tokens, size = said.context_shape
     sizes: dict[str, Any] = {
@@ -116,7 +127,7 @@ def _networks(bundle: Bundle, encoder: SceneEncoderConfig) -> dict[str, nn.Modul
         max_tokens=said.max_tokens,
         vocabulary=bundle.tokenizer().vocabulary,
     )
-    return {"encoder": SceneEncoder(seen), "expert": make_expert(expert)}
+    return SceneEncoder(seen), make_expert(expert)
 
 
 def _number(module: nn.Module) -> int:
@@ -130,13 +141,10 @@ def _number(module: nn.Module) -> int:
     return number
 
 
-def _graphs(bundle: Bundle, networks: dict[str, nn.Module]) -> dict[str, Graph]:
-    """Return both networks as graphs, with the golden inputs of `bundle`, by file name."""
-    encoder, expert = networks["encoder"], networks["expert"]
-    assert isinstance(encoder, SceneEncoder)
-    assert isinstance(expert, ActionExpert)
+def golden_graphs(bundle: Bundle, encoder: SceneEncoder, expert: ActionExpert) -> dict[str, Graph]:
+    """Return both networks as graphs, with the golden inputs of `bundle`, by file name: System 2, then System 1."""
     system2, _ = graphs(encoder, expert, np.zeros(expert.config.joints))
-    golden = {name: _golden(bundle, name) for name in GRAPHS}
+    golden = {name: golden_arrays(bundle, name) for name in GRAPHS}
     given = {name: torch.from_numpy(golden["system1.onnx"][name]) for name in ("keys_values", "state")}
     system1 = system1_graph(expert, given["keys_values"], given["state"], torch.Generator())
     return {
@@ -145,7 +153,8 @@ def _graphs(bundle: Bundle, networks: dict[str, nn.Module]) -> dict[str, Graph]:
     }
 
 
-def _golden(bundle: Bundle, graph: str) -> Arrays:
+def golden_arrays(bundle: Bundle, graph: str) -> Arrays:
+    """Return the golden inputs and outputs of one of GRAPHS, by name. Raises BundleError."""
     spec = (system2_spec if graph == GRAPHS[0] else system1_spec)(bundle.manifest)
     return read_golden(bundle.read(GOLDEN), spec)
 
@@ -171,7 +180,7 @@ def _read(numbers: Arrays, values: Arrays, found: npt.NDArray[np.float32], bundl
 
 
 def _check(bundle: Bundle, name: str, graph: Graph) -> None:
-    golden = _golden(bundle, name)
+    golden = golden_arrays(bundle, name)
     for output, got in graph.arrays().items():
         off = float(np.abs(got.astype(np.float64) - golden[output].astype(np.float64)).max())
         if not off <= TOLERANCE:

@@ -8,14 +8,14 @@ import onnxruntime as ort
 
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.policy import golden
+from so_arm_policy.policy import golden, monitors
 from so_arm_policy.policy.graphs import CPU, PRECISIONS, GraphSpec, open_session, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifest
 from so_arm_policy.policy.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
 FILES = ("system2.onnx", "system1.onnx", TOKENIZER, golden.FILE_NAME)
-OPTIONAL_FILES = (PRECISIONS["int8"],)
+OPTIONAL_FILES = (PRECISIONS["int8"],)  # monitors are of the graphs they were made with: a new bundle has none
 MAX_FILE_BYTES = 2 << 30
 
 
@@ -52,6 +52,15 @@ class Bundle:
         """Load the tokenizer, limited to the manifest's words."""
         return Tokenizer(self.path / TOKENIZER, self.manifest.words, self.manifest.max_tokens)
 
+    def monitors(self) -> monitors.Monitors | None:
+        """Return the policy's monitors of itself, None where it was never calibrated. Raises BundleError."""
+        if monitors.FILE_NAME not in self.manifest.files:
+            return None
+        try:
+            return monitors.read_monitors(self.read(monitors.FILE_NAME), self.manifest)
+        except BundleError as error:
+            raise BundleError(f"{self.path}: {error}") from error
+
     def read(self, name: str) -> bytes:
         """Return the bytes of file `name`, whose hash is the manifest's. Raises BundleError."""
         if name not in self.manifest.files:
@@ -72,7 +81,8 @@ class Bundle:
 def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: str = CPU) -> Bundle:
     """Read and check the bundle in folder `path`; with `robot`, also that it was made for that robot.
 
-    Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer and the golden outputs.
+    Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer, the golden outputs, and
+    the monitors where there are some.
     An int8 graph is looked into when it is opened; no golden outputs tell whether it is good, its success does.
     Raises BundleError.
     """
@@ -85,6 +95,7 @@ def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: st
     for name in dict.fromkeys([*FILES, *bundle.manifest.files]):
         bundle.read(name)
     bundle.tokenizer()
+    bundle.monitors()
     data = bundle.read(golden.FILE_NAME)
     try:
         for spec in (system2_spec(bundle.manifest), system1_spec(bundle.manifest)):
@@ -120,7 +131,8 @@ def write_bundle_files(folder: Path, manifest: Manifest, system1: golden.Arrays,
     """
     golden.write_golden(folder, system1, system2)
     names = [*FILES, *(name for name in OPTIONAL_FILES if (folder / name).exists())]
-    complete = replace(manifest, files={name: file_hash(folder / name) for name in names})
+    training = {name: note for name, note in manifest.training.items() if name != monitors.NOTES}
+    complete = replace(manifest, training=training, files={name: file_hash(folder / name) for name in names})
     write_manifest(folder, complete)
     return complete
 

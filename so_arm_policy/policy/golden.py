@@ -1,8 +1,6 @@
 """Golden inputs and outputs: proof that the graphs compute here what they computed where they were made."""
 
-import zipfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import onnxruntime as ort
 
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.policy.graphs import ORT_ERRORS, GraphSpec
+from so_arm_policy.policy.npz import read_npz
 
 FILE_NAME = "golden.npz"
 TOLERANCE = 1e-4
@@ -32,17 +31,7 @@ def read_golden(data: bytes, spec: GraphSpec) -> dict[str, npt.NDArray[np.generi
     """Return the arrays stored for the graph of `spec`, by name. Raises BundleError on anything else than expected."""
     graph = spec.name.removesuffix(".onnx")
     wanted = {f"{graph}/{name}": tensor for name, tensor in {**spec.inputs, **spec.outputs}.items()}
-    try:
-        total = sum(info.file_size for info in zipfile.ZipFile(BytesIO(data)).infolist())
-        if total > MAX_BYTES:
-            raise BundleError(f"{FILE_NAME}: got {total} bytes of arrays, expected at most {MAX_BYTES}")
-        with np.load(BytesIO(data), allow_pickle=False) as archive:
-            missing = [name for name in wanted if name not in archive]
-            if missing:
-                raise BundleError(f"{FILE_NAME}: got {sorted(archive)}, expected also {missing}")
-            arrays = {name: archive[name] for name in wanted}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise BundleError(f"{FILE_NAME}: got {error}, expected a complete npz file") from error
+    arrays = read_npz(data, FILE_NAME, wanted, MAX_BYTES)
     for name, tensor in wanted.items():
         if not tensor.accepts(str(arrays[name].dtype), arrays[name].shape):
             raise BundleError(f"{FILE_NAME}: got {name} {arrays[name].dtype} {arrays[name].shape}, expected {tensor}")

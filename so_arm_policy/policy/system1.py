@@ -1,5 +1,6 @@
 """System 1: from a context and the measured joints to chunks of motion, sampled on every tick."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,9 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import Chunk, Context, JointSample
 from so_arm_policy.policy.bundle import Bundle, check_robot
+from so_arm_policy.policy.disagreement import LAG_NS
 from so_arm_policy.policy.graphs import ORT_ERRORS, PRECISIONS
+from so_arm_policy.policy.monitors import Monitors
 
 # Clocks of one machine, read by different processes: this much ahead is no fault.
 FUTURE_NS = 20_000_000
@@ -29,6 +32,7 @@ class ActRequest:
     """One inference to be done: everything it needs, so that it can run on any thread.
 
     keys_values: the context's; state: (n,) rad; noise: (*noise_shape,); prefix: (P, n) rad; all float32.
+    novelty: of the context, as in Chunk; before: what the new chunk is compared with, None where there is nothing.
     """
 
     sequence: int
@@ -38,6 +42,8 @@ class ActRequest:
     state: npt.NDArray[np.float32]
     noise: npt.NDArray[np.float32] = field(repr=False)
     prefix: npt.NDArray[np.float32] = field(repr=False)
+    novelty: float = 0.0
+    before: Chunk | None = field(default=None, repr=False)
 
 
 class System1:
@@ -59,6 +65,7 @@ class System1:
         threads: int = 1,
         precision: str = "fp32",
         joining: str = "committed",
+        monitors: Monitors | None = None,
     ) -> None:
         """Open the graph.
 
@@ -67,6 +74,7 @@ class System1:
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
         noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
         precision: of the graph's weights, "fp32" or "int8" (where the bundle has it). joining: one of JOININGS.
+        monitors: by default the bundle's.
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -88,13 +96,21 @@ class System1:
         self._max_divergence_rad = max_divergence_rad
         self._offsets_ns = [row * self._manifest.dt_ns for row in range(self._manifest.prefix)]
         self._sequence = self._oldest_accepted = 0
+        self._monitors = monitors or bundle.monitors()
         self._checked: Context | None = None
+        self._novelty = 0.0
+        self._recent: deque[Chunk] = deque()
         self.reset(seed)
 
     @property
     def chunk(self) -> Chunk | None:
         """The chunk being followed, or None."""
         return self._buffer.chunk
+
+    @property
+    def monitored(self) -> bool:
+        """Whether the bundle was calibrated: its chunks carry their disagreement and novelty."""
+        return self._monitors is not None
 
     @property
     def dropped(self) -> int:
@@ -119,6 +135,7 @@ class System1:
         """
         self._check_sample(now_ns, sample)
         self._check_context(now_ns, context)
+        prefix = self._prefix(sample, self._max_divergence_rad if following else RESTART_RAD)
         request = ActRequest(
             sequence=self._sequence,
             observation_stamp_ns=sample.stamp_ns,
@@ -126,7 +143,9 @@ class System1:
             keys_values=context.keys_values,
             state=sample.q.astype(np.float32),
             noise=self._noise,
-            prefix=self._prefix(sample, self._max_divergence_rad if following else RESTART_RAD),
+            prefix=prefix,
+            novelty=self._novelty,
+            before=self._before(sample.stamp_ns),
         )
         self._sequence += 1
         return request
@@ -152,6 +171,8 @@ class System1:
             start_ns=request.observation_stamp_ns,
             dt_ns=self._manifest.dt_ns,
             positions=checked,
+            disagreement=self._disagreement(checked, request),
+            novelty=request.novelty,
         )
         _ = chunk.trajectory  # worked out here, so that the tick thread need not
         return chunk
@@ -161,7 +182,10 @@ class System1:
         if chunk.sequence < self._oldest_accepted:
             self._buffer.dropped += 1
             return False
-        return self._buffer.push(chunk, now_ns)
+        if not self._buffer.push(chunk, now_ns):
+            return False
+        self._recent.append(chunk)
+        return True
 
     def command(self, now_ns: int) -> tuple[FloatArray, FloatArray]:
         """Return position (n,) rad and velocity (n,) rad/s for ROS time `now_ns`. Raises ChunkExpired.
@@ -174,7 +198,20 @@ class System1:
 
     def _forget(self) -> None:
         self._buffer.clear()
+        self._recent.clear()
         self._oldest_accepted = self._sequence
+
+    def _before(self, start_ns: int) -> Chunk | None:
+        """Return the newest chunk followed that is LAG_NS older than one from `start_ns` on; forgets older ones."""
+        while len(self._recent) > 1 and self._recent[1].start_ns <= start_ns - LAG_NS:
+            self._recent.popleft()
+        return self._recent[0] if self._recent and self._recent[0].start_ns <= start_ns - LAG_NS else None
+
+    def _disagreement(self, positions: FloatArray, request: ActRequest) -> float:
+        if self._monitors is None or request.before is None:
+            return 0.0
+        start_ns, prefix = request.observation_stamp_ns, self._manifest.prefix
+        return self._monitors.disagreement(positions, start_ns, prefix, request.before)
 
     def _prefix(self, sample: JointSample, divergence_rad: float) -> npt.NDArray[np.float32]:
         """Return what is committed from the observation on, (P, n); with no motion under way the measured pose held."""
@@ -211,6 +248,7 @@ class System1:
             )
         if not np.isfinite(got).all():
             raise InputError("context: got keys_values that are not finite, expected finite ones")
+        self._novelty = self._monitors.novelty(context) if self._monitors is not None else 0.0
         self._checked = context
 
 

@@ -70,6 +70,11 @@ class Tokenizer:
                 raise BundleError(f"{path}: got tokens {encoding.tokens} for {word!r}, expected only learnt ones")
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that an instruction may hold."""
+        return self._words
+
+    @property
     def vocabulary(self) -> int:
         """Number of tokens, padding included."""
         return self._bpe.get_vocab_size()

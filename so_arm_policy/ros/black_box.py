@@ -258,6 +258,8 @@ def _status_msg(now_ns: int, verdict: Verdict) -> SafetyStatus:
         verdict=verdict.action.value,
         reason_code=verdict.code,
         reason_text=verdict.text,
+        doubts=list(verdict.doubts),
+        slowed=verdict.slowed,
         worst_margin=1.0 if verdict.margin is None else float(verdict.margin),
     )
     msg.header.stamp = convert.time_msg(now_ns)

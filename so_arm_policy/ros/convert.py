@@ -97,12 +97,15 @@ def proposal(msg: JointCommand, received_ns: int) -> Proposal:
         joint_names=tuple(msg.joint_names),
         q=np.array(msg.position, dtype=np.float64),
         dq=np.array(msg.velocity, dtype=np.float64) if len(msg.velocity) else None,
+        disagreement=float(msg.disagreement),
+        novelty=float(msg.novelty),
     )
 
 
 def joint_command(value: Proposal) -> JointCommand:
     """Return the message of one proposal."""
     msg = JointCommand(source=value.source, sequence=value.sequence, joint_names=list(value.joint_names))
+    msg.disagreement, msg.novelty = value.disagreement, value.novelty
     msg.header.stamp = time_msg(value.stamp_ns)
     msg.observation_stamp = time_msg(value.observation_stamp_ns)
     msg.position = doubles(value.q)

@@ -19,15 +19,16 @@ class StatusWriter:
         self._publisher = publisher
         self._since = PERIOD_TICKS
         self._mode: tuple[int, str] | None = None
-        self._reason = ""
+        self._reason: tuple[str, ...] = ()
 
     def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box: str = "") -> None:
         """Look at the verdict of one tick. black_box: path of the newest bag, or ""."""
         self._since += 1
         mode = (int(verdict.mode), supervisor.source)
-        changed = mode != self._mode or (verdict.code != self._reason and self._since > QUIET_TICKS)
+        reason = (verdict.code, *verdict.doubts)
+        changed = mode != self._mode or (reason != self._reason and self._since > QUIET_TICKS)
         if changed or self._since >= PERIOD_TICKS:
-            self._since, self._mode, self._reason = 0, mode, verdict.code
+            self._since, self._mode, self._reason = 0, mode, reason
             self._publisher.publish(status_msg(supervisor, verdict, now_ns, black_box))
 
 
@@ -44,6 +45,8 @@ def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box:
         counts=list(counts.values()),
         passed=supervisor.passed,
         black_box=black_box,
+        doubts=list(verdict.doubts),
+        slowed=verdict.slowed,
         worst_margin=supervisor.take_worst_margin(),
     )
     msg.header.stamp = convert.time_msg(now_ns)

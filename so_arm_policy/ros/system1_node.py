@@ -59,6 +59,8 @@ class System1Node(TickNode[System1Config]):
             precision=config.precision,
             joining=config.joining,
         )
+        if not self._system1.monitored:
+            self.get_logger().info("the bundle has no monitors: `so-arm calibrate` makes them")
         self._newest_context: Context | None = None
         self._following = True
         self._worker: InferenceWorker[ActRequest, Chunk] = InferenceWorker(
@@ -109,6 +111,8 @@ class System1Node(TickNode[System1Config]):
             joint_names=self.robot.joint_names,
             q=q,
             dq=dq,
+            disagreement=followed.disagreement,
+            novelty=followed.novelty,
         )
         self._sequence += 1
         self._proposals.publish(convert.joint_command(proposal))
@@ -125,6 +129,9 @@ class System1Node(TickNode[System1Config]):
             "inferences_late": self._worker.late,
             "chunks_dropped": self._system1.dropped,
             "context_age_ms": age_ms(now_ns, context.stamp_ns if context else None),
+            "monitored": self._system1.monitored,
+            "disagreement": chunk.disagreement if chunk else 0.0,
+            "novelty": chunk.novelty if chunk else 0.0,
             "chunk_age_ms": age_ms(now_ns, chunk.observation_stamp_ns if chunk else None),
         }
 
@@ -152,7 +159,7 @@ class System1Node(TickNode[System1Config]):
         self._newest_context = convert.context(msg)
 
     def _on_status(self, msg: SafetyStatus) -> None:
-        self._following = msg.state == SafetyStatus.ACTIVE and msg.source == NAME
+        self._following = msg.state == SafetyStatus.ACTIVE and msg.source == NAME and not msg.slowed
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.safety.config import SupervisorConfig
@@ -17,7 +17,7 @@ from so_arm_policy.safety.values import Mode, SupervisorState, TickInput
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Setup:
-    """All that stays the same from tick to tick."""
+    """All that stays the same from tick to tick. doubt_step: (n,) rad, the largest move in one tick under a doubt."""
 
     config: SupervisorConfig
     robot: RobotConfig
@@ -32,15 +32,20 @@ class Setup:
     following_ns: int
     press_ns: int
     motors_timeout_ns: int
+    doubt_ns: int
+    doubt_clear_ns: int
+    doubt_age_ns: int
+    doubt_step: FloatArray
     least_clearance: Mapping[str, float]
 
     @classmethod
     def of(cls, config: SupervisorConfig, robot: RobotConfig) -> Self:
         """Work out what the rules need at every tick. Raises ConfigError."""
+        limits = Limits.of(config, robot)
         return cls(
             config=config,
             robot=robot,
-            limits=Limits.of(config, robot),
+            limits=limits,
             period_ns=1_000_000_000 // config.rate_hz,
             proposal_timeout_ns=round(config.proposal_timeout_s * 1e9),
             state_timeout_ns=round(config.state_timeout_s * 1e9),
@@ -51,6 +56,10 @@ class Setup:
             following_ns=round(config.following_s * 1e9),
             press_ns=round(config.press_s * 1e9),
             motors_timeout_ns=round(config.motors_timeout_s * 1e9),
+            doubt_ns=round(config.doubt_s * 1e9),
+            doubt_clear_ns=round(config.doubt_clear_s * 1e9),
+            doubt_age_ns=round(config.doubt_age_s * 1e9),
+            doubt_step=vector(limits.velocity_step * config.doubt_speed),
             least_clearance={
                 "self": config.clear_self_m,
                 "table": config.clear_table_m,

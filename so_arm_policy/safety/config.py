@@ -6,6 +6,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.keep_out import KeepOuts
 from so_arm_policy.core.timegrid import CONTROL_HZ
 
+ANSWERS = ("warn", "slow", "fallback")  # to a doubt in a learned policy; see safety/doubt.py
 SOURCES = ("system1", "pid", "planner", "teleop", "replay", "hold")
 
 # Widest value each parameter may take: above it the rule would be there in name only.
@@ -35,6 +36,11 @@ _AT_MOST = {
     "motors_timeout_s": 5.0,
     "position_band_rad": 0.5,
     "step_band_rad": 0.5,
+    "doubt_s": 5.0,
+    "doubt_clear_s": 30.0,
+    "doubt_ratio": 10.0,
+    "doubt_age_s": 10.0,
+    "doubt_speed": 1.0,
     "velocity_scale": 1.0,
     "acceleration_scale": 1.0,
     "jerk_scale": 1.0,
@@ -69,9 +75,17 @@ class SupervisorConfig:
     clear_self_m: float = 0.005
     clear_table_m: float = 0.0
     clear_arms_m: float = 0.02
-    clear_hands_m: float = -0.006
+    clear_hands_m: float = -0.004
     clear_keep_out_m: float = 0.01
     keep_outs: KeepOuts = field(default_factory=KeepOuts)
+    doubt_s: float = 0.3
+    doubt_clear_s: float = 0.5
+    doubt_ratio: float = 1.0
+    doubt_age_s: float = 1.5
+    doubt_speed: float = 0.25
+    on_novelty: str = "warn"
+    on_disagreement: str = "warn"
+    on_context_age: str = "slow"
     position_margin_rad: float = 0.0
     velocity_scale: float = 1.0
     acceleration_scale: float = 1.0
@@ -97,6 +111,9 @@ class SupervisorConfig:
             if not least <= getattr(self, name) <= _CLEAREST_M:
                 got = f"{name} {getattr(self, name)}"
                 raise ConfigError(f"safety: got {got}, expected {least} <= {name} <= {_CLEAREST_M}")
+        for name in ("on_novelty", "on_disagreement", "on_context_age"):
+            if getattr(self, name) not in ANSWERS:
+                raise ConfigError(f"safety: got {name} {getattr(self, name)!r}, expected one of {list(ANSWERS)}")
         if not 0.0 <= self.position_margin_rad <= 1.0:
             raise ConfigError(f"safety: got position_margin_rad {self.position_margin_rad}, expected 0..1")
         if not self.stall_s * self.rate_hz > 1.0:

@@ -18,6 +18,7 @@ from so_arm_policy.safety.values import Action, Finding, SupervisorState, TickIn
 FROZEN_REPEATS = 3  # new states with old values that are no chance; a robot side that is late sends no new ones
 BLOCKED = ("plant.following", "plant.stall")  # after these, joints that lag are let go
 IDLE_SHARE = 0.5  # of the load that a motor may bear: one with less presses against nothing
+FORGETTING = 4  # times as long as it pressed must a joint rest until that is forgotten
 STANDING_NS = 100_000_000  # for so long an arm has to stand: one that swings does so for a moment, twice in each swing
 STANDING_RAD_S = 0.2  # a joint that is measured to be faster than this does not stand
 NOTICEABLE_RAD = 0.05  # lag from which a joint is let go when the arm is held after a fault
@@ -28,9 +29,10 @@ class Plant:
     """What the measured states have shown so far.
 
     q: last measured positions, (n,) rad; stamp_ns: their ROS time; repeats: how many newer states said the very same;
-    told: the command when they last changed, (n,) rad. lagging_ns, pressing_ns: for how long each joint has been
-    further from its command than it may, and has pressed with a load that it may not, (n,). standing_ns: for how long
-    the whole arm has stood. jump: the joint whose reading jumped in this tick and by how much, rad, or None.
+    told: the command when they last changed, (n,) rad. lagging_ns: for how long each joint has been further from its
+    command than it may, (n,); pressing_ns: for how long it has pressed with a load that it may not, forgotten at a
+    quarter of the pace: one that presses to and fro does not rest in between. standing_ns: for how long the whole arm
+    has stood. jump: the joint whose reading jumped in this tick and by how much, rad, or None.
     """
 
     q: FloatArray
@@ -69,7 +71,7 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
         stamp_ns=sample.stamp_ns,
         told=plant.told if same else output.q,
         lagging_ns=np.where(lag > setup.robot.following, plant.lagging_ns + passed_ns, 0),
-        pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, 0),
+        pressing_ns=np.where(pressing, plant.pressing_ns + passed_ns, _forgotten(plant.pressing_ns, passed_ns)),
         standing_ns=plant.standing_ns + passed_ns if stands(sample) else 0,
         repeats=repeats,
         jump=_jump(setup, plant, sample),
@@ -131,24 +133,32 @@ def relief(setup: Setup, state: SupervisorState, tick: TickInput) -> FloatArray 
     """Return where to hold after a joint was blocked, (n,) rad: joints that lag where they are. None when none does.
 
     Holding on to the command would go on pressing against what blocks it, be it a hand. A joint that is known not to
-    press has no reason to lag: its reading is wrong, and nothing should follow that. An arm that still swings is waited
-    for.
+    press has no reason to lag, and one whose motor says nothing while the others do is not there to be asked: their
+    readings may be wrong, and nothing should follow those. An arm that still swings is waited for.
     """
     if state.plant is None or state.output is None or state.plant.standing_ns < STANDING_NS:
         return None
     lagging = np.abs(state.output.q - state.plant.q) > NOTICEABLE_RAD
     if tick.motors is not None and tick.motors.load.shape == lagging.shape:
-        lagging &= ~(np.abs(tick.motors.load) < IDLE_SHARE * setup.robot.motors.load)
+        silent = np.isnan(tick.motors.load)
+        idle = np.abs(tick.motors.load) < IDLE_SHARE * setup.robot.motors.load
+        lagging &= ~(idle | (silent & ~silent.all()))
     return np.where(lagging, state.plant.q, state.output.q) if bool(lagging.any()) else None
 
 
 def came_back(state: SupervisorState, target: FloatArray) -> bool:
-    """Whether a joint is no longer where it was blocked, but has gone back to its command: it need not be let go."""
+    """Whether a joint leaves the place where it was blocked for its command: what blocked it has given way.
+
+    Then the command waits for it, and the joint is let go anew if it does not come all the way.
+    """
     assert state.plant is not None
     assert state.output is not None
-    q, output = state.plant.q, state.output.q
-    gone = (np.abs(q - target) > NOTICEABLE_RAD) & (np.abs(q - output) < np.abs(q - target))
-    return bool(gone.any())
+    way, left = state.output.q - target, state.plant.q - target
+    return bool(((np.abs(way) > NOTICEABLE_RAD) & (left * np.sign(way) > NOTICEABLE_RAD)).any())
+
+
+def _forgotten(pressing_ns: IntArray, passed_ns: int) -> IntArray:
+    return np.maximum(pressing_ns - passed_ns // FORGETTING, 0)
 
 
 def _loaded(setup: Setup, tick: TickInput) -> BoolArray:

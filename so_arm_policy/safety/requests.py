@@ -50,7 +50,7 @@ def stop_cause(tick: TickInput) -> Finding | None:
 
 def _select(state: SupervisorState, name: str) -> SupervisorState:
     mode = Mode.HOLD if state.mode in (Mode.ACTIVE, Mode.FALLBACK) else state.mode
-    return replace(state, mode=mode, selected=name, acting=name, target=None, joining=False, heard=None)
+    return replace(state, mode=mode, selected=name, acting=name, target=None, joining=False, heard=None, doubts=None)
 
 
 def _reset_refusal(state: SupervisorState, tick: TickInput, cause: Finding | None) -> str:
@@ -87,4 +87,5 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         latched=None,
         plant=None,
         letting_go=False,
+        doubts=None,
     )

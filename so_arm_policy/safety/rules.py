@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from so_arm_policy.safety import bands, continuity, plant, schema, sources, timing
+from so_arm_policy.safety import bands, continuity, doubt, plant, schema, sources, timing
 from so_arm_policy.safety.case import Case, Tick
 from so_arm_policy.safety.values import Finding
 
@@ -23,7 +23,8 @@ RULES: tuple[Rule, ...] = (
     Rule("source", sources.check_tick, sources.check_proposal),
     Rule("plant", plant.check_tick, None),
     Rule("continuity", None, continuity.check_proposal),
-    Rule("limit", None, bands.check_proposal),  # what passes here goes through the limiter
+    Rule("limit", None, bands.check_proposal),
+    Rule("policy", None, doubt.check_proposal),  # what passes here goes through the limiter
 )
 TICK_CHECKS = tuple(rule.tick for rule in RULES if rule.tick)
 PROPOSAL_CHECKS = tuple(rule.proposal for rule in RULES if rule.proposal)
@@ -34,9 +35,10 @@ REASONS: dict[str, str] = {
     "schema.length": "proposal with a wrong number of names or values",
     "schema.nonfinite": "proposal with NaN or infinity",
     "schema.names": "proposal with a wrong, missing or double joint name",
-    "time.tick": "the monotonic clock did not advance: no motion in this tick",
+    "schema.score": "proposal with a score that is negative or not finite",
+    "time.tick": "the monotonic clock did not advance: no motion in this tick, or braking, if the ROS clock did",
     "time.burst": "ticks faster than time passes: no motion in this tick",
-    "time.stall": "a tick came too late: the arm stands, the source must join again",
+    "time.stall": "a tick came too late, by both clocks: the arm stands, the source must join again",
     "time.clock_back": "the ROS clock went back",
     "time.clock_paused": "the ROS clock stands still",
     "time.no_state": "no measured state yet",
@@ -77,6 +79,9 @@ REASONS: dict[str, str] = {
     "geometry.arms": "would come too near to the other arm",
     "geometry.hands": "would press its hand on the other's",
     "geometry.keep_out": "would come too near to a keep-out volume",
+    "policy.novelty": "what the policy sees is unlike what it saw when it succeeded",
+    "policy.disagreement": "the policy wants something else than a moment before",
+    "policy.context_age": "the policy acts on old pictures",
     "estop.request": "emergency stop asked for",
 }
 

@@ -1,5 +1,7 @@
 """Rule 1, schema: finite numbers for exactly this robot's joints, each once, in any order."""
 
+import math
+
 import numpy as np
 
 from so_arm_policy.core.errors import InputError
@@ -33,6 +35,9 @@ def check_proposal(case: Case) -> Finding | None:
     for what, values in (("position", proposal.q), ("velocity", velocity)):
         if not np.isfinite(values).all():
             return Finding("schema.nonfinite", f"{what}: got {list(values)}, expected finite numbers")
+    for what, score in (("disagreement", proposal.disagreement), ("novelty", proposal.novelty)):
+        if not 0.0 <= score < math.inf:
+            return Finding("schema.score", f"{what}: got {score}, expected a finite number, 0 or more")
     try:
         _ = case.q, case.dq
     except InputError as error:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.safety import geometry, limiter, plant, requests, rules, timing
+from so_arm_policy.safety import doubt, geometry, limiter, plant, requests, rules, timing
 from so_arm_policy.safety.case import Case, Setup, Tick
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.geometry import Clearance
@@ -25,7 +25,7 @@ def supervise(
     """
     credit_ns, ros_moved_ns = timing.pace(setup, state, tick)
     unpaid = timing.check_pace(setup, state, tick, credit_ns)
-    state = plant.observe(setup, state, tick)
+    state = doubt.observe(setup, plant.observe(setup, state, tick), tick)
     trouble = rules.first_of_tick(Tick(setup, state, tick))
     state, refused = requests.apply(setup, _settle(setup, state, tick, trouble), tick, trouble)
     if tick.reset:  # what was wrong with the motion before it may be over
@@ -102,15 +102,21 @@ def _judge(
     if finding is not None:
         return finding
     wish = case.q if case.fresh else _bridged(setup, case)
-    motion = limiter.move(setup.limits, state.output, state.target, wish)
+    before = state.target
+    slowed = doubt.slowed(case, wish)
+    if slowed is not None:
+        wish, before = slowed.wish, slowed.before
+    motion = limiter.move(setup.limits, state.output, before, wish)
     if clearance is not None:
         motion = geometry.keep_clear(setup, clearance, state.output, motion)
     if not case.fresh:
         gap = Finding("time.gap", f"source {name!r}: no new proposal in this tick", Action.CLAMP)
         return replace(motion, finding=gap)
+    near = motion.finding is not None and motion.finding.code.startswith("geometry.")
+    if slowed is not None and not near:
+        return replace(motion, finding=slowed.finding)
     if motion.finding is not None:
         joining = state.joining or not case.joined
-        near = motion.finding.code.startswith("geometry.")
         code = "continuity.blend" if joining and not near else motion.finding.code
         return replace(motion, finding=Finding(code, motion.finding.text, Action.CLAMP))
     return motion
@@ -148,7 +154,7 @@ def _stop(
     assert state.output is not None
     output, target = state.output, state.target if state.letting_go else None
     if target is not None and plant.came_back(state, target):
-        state, target = replace(state, letting_go=False), None
+        target = None
     if state.letting_go and target is None and output.resting:
         target = plant.relief(setup, state, tick)
     if paid and target is not None:
@@ -176,13 +182,16 @@ def _verdict(state: SupervisorState, action: Action, finding: Finding | None, ma
         source=state.acting,
         mode=state.mode,
         margin=margin,
+        doubts=doubt.codes(state),
+        slowed=doubt.slows(state),
     )
 
 
 class Supervisor:
     """Holds the state of `supervise` and counts its verdicts. One thread owns it.
 
-    counts: verdicts other than PASS since the start, for each reason; passed: proposals passed bit-identical.
+    counts: verdicts other than PASS, and ticks in which a doubt lasts, since the start, for each reason.
+    passed: proposals passed bit-identical.
     """
 
     def __init__(
@@ -215,6 +224,8 @@ class Supervisor:
             self.counts[verdict.code] = self.counts.get(verdict.code, 0) + 1
         else:
             self.passed += 1
+        for code in verdict.doubts:
+            self.counts[code] += code != verdict.code
         if verdict.margin is not None and verdict.margin < self.worst_margin:
             self.worst_margin = verdict.margin
         return verdict

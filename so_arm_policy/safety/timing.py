@@ -2,7 +2,8 @@
 
 ROS time orders and ages what was sent; monotonic time ages what was received and paces the motion. Motion is paid for
 with elapsed monotonic time: each tick spends one nominal period, at most two can be saved up. So a stall authorises
-no large step, and the burst of ticks after one moves no further than time has passed.
+no large step, and the burst of ticks after one moves no further than time has passed. Where the monotonic clock itself
+is wrong the ROS clock tells: it pays for braking while the other stands, and a jump that it has not seen is no stall.
 """
 
 from typing import NamedTuple
@@ -24,7 +25,10 @@ def pace(setup: Setup, state: SupervisorState, tick: TickInput) -> Pace:
     """Add up the time that has passed since the previous tick."""
     if state.now_ns is None:
         return Pace(SAVED_PERIODS * setup.period_ns, tick.now_ns)
-    credit = state.credit_ns + max(0, tick.now_ns - state.now_ns)
+    passed = tick.now_ns - state.now_ns
+    if stuck(state, tick):
+        passed = min(tick.ros_now_ns - state.ros_now_ns, setup.period_ns)
+    credit = state.credit_ns + max(0, passed)
     ros_moved = tick.now_ns if tick.ros_now_ns != state.ros_now_ns else state.ros_moved_ns
     return Pace(min(credit, SAVED_PERIODS * setup.period_ns), ros_moved)
 
@@ -39,8 +43,18 @@ def check_pace(setup: Setup, state: SupervisorState, tick: TickInput, credit_ns:
 
 
 def stalled(setup: Setup, state: SupervisorState, tick: TickInput) -> bool:
-    """Whether so much time has passed since the previous tick that the arm came to rest meanwhile."""
-    return state.now_ns is not None and tick.now_ns - state.now_ns > setup.stall_ns
+    """Whether so much time has passed since the previous tick, by both clocks, that the arm came to rest meanwhile.
+
+    A ROS clock that went back says nothing of how much.
+    """
+    if state.now_ns is None or tick.now_ns - state.now_ns <= setup.stall_ns:
+        return False
+    return clock_back(state, tick) or tick.ros_now_ns - state.ros_now_ns > setup.stall_ns
+
+
+def stuck(state: SupervisorState, tick: TickInput) -> bool:
+    """Whether the monotonic clock stands, or went back, while the ROS clock went on."""
+    return state.now_ns is not None and tick.now_ns <= state.now_ns and tick.ros_now_ns > state.ros_now_ns
 
 
 def clock_back(state: SupervisorState, tick: TickInput) -> bool:
@@ -55,6 +69,9 @@ def check_tick(tick: Tick) -> Finding | None:
         if clock_back(state, now):
             back = (state.ros_now_ns - now.ros_now_ns) / 1e6
             return _hold("time.clock_back", f"ROS clock: went back {back:.3f} ms, expected never")
+        if stuck(state, now):
+            passed_ms = (now.ros_now_ns - state.ros_now_ns) / 1e6
+            return _hold("time.tick", f"monotonic clock: did not advance in {passed_ms:.3f} ms by the ROS clock")
         if stalled(setup, state, now):
             late_ms = (now.now_ns - state.now_ns) / 1e6
             return _hold("time.stall", f"tick: {late_ms:.1f} ms since the last, limit {setup.stall_ns / 1e6:.1f}")

@@ -11,6 +11,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.values import JointSample, MotorSample, Proposal
 
 if TYPE_CHECKING:
+    from so_arm_policy.safety.doubt import Doubts
     from so_arm_policy.safety.plant import Plant
 
 
@@ -84,6 +85,8 @@ class Verdict:
     command: (n,) rad, None before the first joint state; code, text: empty on PASS; source: the one that acts or would;
     margin: distance of the proposal to the nearest limit as a share of it (1 far, 0 at it, negative beyond), None when
     no proposal was measured; refused: why a reset or selection asked for in this tick was not done.
+    doubts: codes of the doubts in the source that last, whatever was decided; slowed: one of them lets it move at a
+    share of its speed only.
     """
 
     action: Action
@@ -94,6 +97,8 @@ class Verdict:
     mode: Mode
     margin: float | None = None
     refused: str = ""
+    doubts: tuple[str, ...] = ()
+    slowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +156,7 @@ class SupervisorState:
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
     ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
     plant: what the measured states have shown so far. letting_go: joints that lag are let go once the arm has braked;
-    see safety/plant.py.
+    see safety/plant.py. doubts: in the acting source, None while there are none; see safety/doubt.py.
     """
 
     mode: Mode
@@ -172,3 +177,4 @@ class SupervisorState:
     latched: Finding | None = None
     plant: "Plant | None" = None
     letting_go: bool = False
+    doubts: "Doubts | None" = None

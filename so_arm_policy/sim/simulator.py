@@ -27,6 +27,7 @@ class Simulator:
         self._qpos = np.array([j.qposadr[0] for j in joints])
         self._qvel = np.array([j.dofadr[0] for j in joints])
         self._ctrl = np.array([self.model.actuator(name).id for name in robot.joint_names])
+        self._full_nm = self.model.actuator_forcerange[self._ctrl, 1].copy()
         self._tips = [self.model.site(f"{arm.prefix}gripperframe").id for arm in robot.arms]
         self.scene = scene
         self.ticks = 0
@@ -78,7 +79,7 @@ class Simulator:
         return MotorSample(
             stamp_ns=stamp_ns,
             received_ns=received_ns,
-            load=self.data.actuator_force[self._ctrl] / self.model.actuator_forcerange[self._ctrl, 1],
+            load=self.data.actuator_force[self._ctrl] / self._full_nm,
             temperature_c=unknown,
             voltage_v=unknown,
             torque_on=np.ones(len(self._ctrl), dtype=np.bool_),

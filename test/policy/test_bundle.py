@@ -7,21 +7,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tiny_bundle import example_feed, finish, system1_model, system1_outputs, system2_model, tiny_manifest
+from tiny_bundle import example_feed, finish, rehash, system1_model, system1_outputs, system2_model, tiny_manifest
 
 from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.policy import golden
-from so_arm_policy.policy.bundle import FILES, Bundle, file_hash, load_bundle
+from so_arm_policy.policy.bundle import FILES, Bundle, load_bundle
 from so_arm_policy.policy.graphs import GraphSpec, TensorSpec, open_session, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import read_manifest, write_manifest
 from so_arm_policy.robot.description import load_robot
-
-
-def rehash(folder: Path) -> None:
-    """Make the manifest agree with damaged files, as one who damages on purpose would."""
-    manifest = read_manifest(folder)
-    write_manifest(folder, replace(manifest, files={name: file_hash(folder / name) for name in manifest.files}))
 
 
 def test_the_graphs_of_a_loaded_bundle_compute_what_they_should(shared_bundle: Bundle) -> None:

@@ -5,39 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from following import NS, TICK, context_at, follow, sample_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so_arm_policy.core.errors import BundleError, ChunkExpired, ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.core.values import Context, JointSample
+from so_arm_policy.core.values import Context
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.system1 import System1
 from so_arm_policy.robot.description import load_robot
-
-NS = 1_000_000_000
-TICK = NS // 120
 
 
 @pytest.fixture
 def system1(shared_bundle: Bundle, robot: RobotConfig) -> System1:
     return System1(shared_bundle, robot)
-
-
-def context_at(stamp_ns: int, level: float = 1.0, **changes: object) -> Context:
-    keys_values = np.full((2, 2, 1, 4, 8), level, np.float32)
-    context = Context(bundle_id="tiny", sequence=0, stamp_ns=stamp_ns, instruction="-", keys_values=keys_values)
-    return replace(context, **changes)
-
-
-def sample_at(stamp_ns: int, q: np.ndarray) -> JointSample:
-    return JointSample(stamp_ns=stamp_ns, received_ns=0, q=q, dq=np.zeros(6))
-
-
-def follow(system1: System1, now_ns: int, q: np.ndarray, level: float = 1.0) -> bool:
-    """One request, inference and acceptance without delay."""
-    chunk = system1.infer(system1.request(now_ns, sample_at(now_ns, q), context_at(now_ns, level)))
-    return system1.accept(chunk, now_ns)
 
 
 def test_at_the_start_the_prefix_is_the_measured_pose_held(system1: System1, robot: RobotConfig) -> None:

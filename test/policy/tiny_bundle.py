@@ -1,6 +1,7 @@
 """A policy bundle small enough to make in a test, whose two real ONNX graphs compute something a test can check."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.policy.bundle import TOKENIZER, write_bundle_files
+from so_arm_policy.policy.bundle import TOKENIZER, file_hash, write_bundle_files
 from so_arm_policy.policy.graphs import GraphSpec, system1_spec, system2_spec
-from so_arm_policy.policy.manifest import Manifest, Normalisation
+from so_arm_policy.policy.manifest import Manifest, Normalisation, read_manifest, write_manifest
 from so_arm_policy.policy.tokenizer import Tokenizer, train_tokenizer, words_of
 
 CORPUS = ("touch the red cube", "touch the green cube", "touch the blue cube")
@@ -146,6 +147,12 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
     golden1 = {**feed1, **system1_outputs(manifest, feed1)}
     golden2 = {**feed2, **system2_outputs(manifest, feed2)}
     return write_bundle_files(folder, manifest, golden1, golden2)
+
+
+def rehash(folder: Path) -> None:
+    """Make the manifest agree with damaged files, as one who damages on purpose would."""
+    manifest = read_manifest(folder)
+    write_manifest(folder, replace(manifest, files={name: file_hash(folder / name) for name in manifest.files}))
 
 
 def _model(

@@ -52,6 +52,7 @@ def whole_messages():
     motors = MotorStates(joint_names=NAMES, load=[0.1] * N, temperature=[40.0] * N, voltage=[7.4] * N)
     motors.torque_on = [True] * N
     command = JointCommand(source="pid", sequence=1, joint_names=NAMES, position=[0.1] * N, velocity=[0.0] * N)
+    command.disagreement, command.novelty = 0.5, 1.5
     return [
         (JointState(name=NAMES, position=[0.1] * N, velocity=[0.0] * N), lambda m: convert.joint_sample(m, ROBOT, 1)),
         (command, lambda m: convert.proposal(m, 1)),
@@ -83,10 +84,15 @@ def damaged(raw, rng):
 
 
 def upset(msg, rng):
-    """Put something feared into one of a message's lists of numbers or names."""
+    """Put something feared into one of a message's numbers, or lists of numbers or names."""
     fields = [f for f in msg.get_fields_and_field_types() if f.lstrip("_") not in ("header", "data")]
     field = fields[int(rng.integers(len(fields)))]
     value = getattr(msg, field)
+    if isinstance(value, float):  # those of messages are float32
+        feared = np.array(FEARED, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            setattr(msg, field, float(feared.astype(np.float32)[int(rng.integers(len(FEARED)))]))
+        return
     if isinstance(value, str) or not hasattr(value, "__len__") or len(value) == 0:
         return
     at, values = int(rng.integers(len(value))), list(value)

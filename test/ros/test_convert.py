@@ -103,8 +103,13 @@ def test_unusable_motor_states_are_refused_with_a_reason(msg, complaint):
         convert.motor_sample(msg, ROBOT, 0)
 
 
-@given(st.lists(st.floats(), max_size=8), st.none() | st.lists(st.floats(), min_size=1, max_size=8), stamps)
-def test_proposals_arrive_as_they_were_sent_whatever_they_hold(q, dq, ns):
+scores = st.floats(width=32)
+
+
+@given(
+    st.lists(st.floats(), max_size=8), st.none() | st.lists(st.floats(), min_size=1, max_size=8), stamps, scores, scores
+)
+def test_proposals_arrive_as_they_were_sent_whatever_they_hold(q, dq, ns, disagreement, novelty):
     sent = Proposal(
         source="pid",
         sequence=2**40,
@@ -114,6 +119,8 @@ def test_proposals_arrive_as_they_were_sent_whatever_they_hold(q, dq, ns):
         joint_names=("a", "", "a"),
         q=np.array(q),
         dq=None if dq is None else np.array(dq),
+        disagreement=disagreement,
+        novelty=novelty,
     )
     got = convert.proposal(through_the_wire(convert.joint_command(sent)), 5)
     np.testing.assert_array_equal(got.q, sent.q)
@@ -122,6 +129,7 @@ def test_proposals_arrive_as_they_were_sent_whatever_they_hold(q, dq, ns):
         np.testing.assert_array_equal(got.dq, sent.dq)
     for name in ("source", "sequence", "stamp_ns", "observation_stamp_ns", "received_ns", "joint_names"):
         assert getattr(got, name) == getattr(sent, name)
+    np.testing.assert_array_equal((got.disagreement, got.novelty), (disagreement, novelty))
 
 
 def test_contexts_come_back():

@@ -5,8 +5,11 @@ from ros_world import NAMES, ROBOT, N, joints, now_ns, repeat, wait_until
 from sensor_msgs.msg import Image
 from so_arm_policy.msg import SceneContext
 from std_msgs.msg import String
+from tiny_bundle import write_tiny_bundle
 
 from so_arm_policy.core.values import CameraImage, Context
+from so_arm_policy.policy.monitors import Monitors, keep_monitors
+from so_arm_policy.policy.novelty import fit
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.system1_node import System1Node
 from so_arm_policy.ros.system2_node import System2Node
@@ -95,3 +98,26 @@ def test_system1_is_silent_without_a_usable_context_and_proposes_with_one(policy
     oldest = [convert.stamp_ns(m.observation_stamp) for m in heard]
     assert all(at <= convert.stamp_ns(m.header.stamp) for at, m in zip(oldest, heard, strict=True))
     wait_until(lambda: node.counts["errors: silent"] > 0)
+
+
+def test_proposals_of_a_calibrated_bundle_carry_what_its_monitors_say(make_graph, tmp_path, robot):
+    write_tiny_bundle(tmp_path / "tiny", robot)
+    seen = np.random.default_rng(0).standard_normal((50, 32)).astype(np.float32)
+    keep_monitors(tmp_path / "tiny", Monitors(fit(seen), novelty_threshold=2.0, disagreement_rad=0.1), {})
+    graph = make_graph("-p", f"bundle:={tmp_path / 'tiny'}")
+    node = graph.run(System1Node())
+    heard = graph.hear(topics.proposal("system1"))
+    say_joints, say_context = graph.say(topics.JOINT_STATES), graph.say(topics.CONTEXT)
+    familiar = a_context()
+
+    def see(msg, until):
+        stamp = now_ns()
+        msg.header.stamp = convert.time_msg(stamp)
+        say_context(msg)
+        repeat(say_joints, joints, until)
+
+    see(familiar, lambda: len(heard) > 20)
+    assert 0.0 < heard[-1].novelty < 1.0
+    strange = a_context(data=np.full(128, 30.0, "<f4").tobytes())
+    see(strange, lambda: heard[-1].novelty > 5.0)
+    assert node.facts()["monitored"]

@@ -96,9 +96,25 @@ def test_the_supervisor_passes_holds_stops_and_starts_again(graph):
     wait_until(lambda: world.statuses[-1].source == "pid" and world.state() == SafetyStatus.HOLD)
 
 
+@pytest.mark.parametrize("graph", [("-p", "source:=hold")], indirect=True)
+def test_doubts_are_shown_and_counted_while_the_proposals_pass(graph):
+    world = Supervised(graph)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+    def doubtful(sequence):
+        return hold_proposal(sequence, novelty=2.0)
+
+    world.feed(lambda: list(world.statuses[-1].doubts) == ["policy.novelty"], doubtful)
+    assert not world.statuses[-1].slowed
+    world.feed(lambda: "policy.novelty" in world.statuses[-1].rules, doubtful)
+    assert world.node.facts()["verdicts: policy.novelty"] > 0
+    world.feed(lambda: not world.statuses[-1].doubts)
+
+
 BAD_PROPOSALS = {
     "schema.nonfinite": {"position": [math.nan] * N},
     "schema.length": {"position": [0.0]},
+    "schema.score": {"disagreement": math.nan},
     "schema.names": {"joint_names": ["a"] * N},
     "source.mismatch": {"source": "pid"},
     "limit.position_band": {"position": [9.0] * N},

@@ -130,6 +130,63 @@ def test_who_was_blocked_and_sprang_back_is_not_led_away_again(world):
     assert verdict.command[0] > 0.3
 
 
+def test_the_command_waits_for_a_joint_that_springs_back_while_it_is_let_go(world):
+    blocked(world, 90, velocity=1.0)
+    going = None
+    while going is None:  # stopped, and now on its way to where the joint is blocked
+        world.advance()
+        before = world.supervisor.state.output.q[0]
+        world.q = world.robot.home + 1e-6 * (world.now_ns % 2)
+        command = world.tick().command[0]
+        going = command if command < before - 0.01 else None
+    world.q = world.robot.home.copy()
+    for k in range(60):  # what blocked it gives way: it comes to the command, a little each tick
+        towards = world.supervisor.state.output.q - world.robot.home
+        world.q = world.robot.home + towards * min(1.0, k / 20)
+        world.advance()
+        verdict = world.tick()
+    assert verdict.mode is Mode.ESTOP
+    assert 0.0 < going - verdict.command[0] < 0.15, "went on to where nothing is any more"
+
+
+def test_a_joint_whose_motor_alone_is_silent_is_held_where_it_was_told_to_be(world):
+    """It fell off the bus: its reading may be an old one."""
+    world.start()
+    q, load = world.robot.home.copy(), np.full(world.n, 0.1)
+    load[0] = np.nan
+    for k in range(1, 181):
+        q = q.copy()
+        q[0] += 1.0 / 2.0 * (1.0 - np.cos(np.pi * min(k / 24.0, 1.0))) * DT
+        world.q = np.where(np.arange(world.n) == 0, world.robot.home, world.q + 1e-6 * (k % 2))
+        world.advance()
+        verdict = world.tick(world.proposal(q), motors=motors(world, load=load))
+    assert verdict.code == "plant.following"
+    assert verdict.command[0] > 0.3
+
+
+def test_a_joint_that_presses_to_and_fro_does_not_rest_in_between(world):
+    """A third of a second pressed, a tenth free, and so on: that is too much, but not after long rests."""
+    robot = world.robot
+
+    def codes(free_ticks):
+        world = World(robot)
+        world.start()
+        found, lag = [], 0.0
+        for part in (40, free_ticks, 40, free_ticks, 40):
+            pressing = part == 40
+            for _ in range(part):
+                lag = min(lag + 0.005, 0.12) if pressing else max(lag - 0.02, 0.0)
+                world.advance()
+                q = world.robot.home.copy()
+                q[0] += lag
+                world.q = world.robot.home + 1e-6 * (len(found) % 2)
+                found.append(world.tick(world.proposal(q), motors=motors(world, load=np.full(world.n, 0.9))).code)
+        return found
+
+    assert "plant.stall" in codes(12)
+    assert "plant.stall" not in codes(160)
+
+
 def test_a_joint_that_presses_with_too_much_load_is_let_go_before_the_servo_gives_up(world):
     verdicts = blocked(world, 24 + 140, velocity=0.2, load=0.9)
     codes = [v.code for v in verdicts if v.mode is Mode.ESTOP]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safety_world import PERIOD_NS, World
+from safety_world import DT, PERIOD_NS, World
 
 from so_arm_policy.safety.rules import REASONS
 from so_arm_policy.safety.values import Action, Fault, Mode
@@ -45,6 +45,10 @@ BAD_PROPOSALS = {
         lambda w: w.proposal(np.array([]), joint_names=()),
         lambda w: w.proposal(w.q[None, :]),
         lambda w: w.proposal(w.q, dq=np.zeros(w.n - 1)),
+    ],
+    "schema.score": [
+        *(lambda w, x=x: w.proposal(w.q, novelty=x) for x in (np.nan, np.inf, -1e-9)),
+        *(lambda w, x=x: w.proposal(w.q, disagreement=x) for x in (np.nan, np.inf, -1e-9)),
     ],
     "schema.names": [
         lambda w: w.proposal(w.q, joint_names=(*w.robot.joint_names[:-1], "elbow")),
@@ -325,8 +329,47 @@ def test_every_reason_is_in_the_table_and_in_the_documentation(world):
     """A reason that the table does not list would not be counted from the start."""
     root = Path(__file__).resolve().parents[2]
     sources = "".join(p.read_text() for p in (root / "so_arm_policy" / "safety").glob("*.py") if p.name != "rules.py")
-    used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|estop)\.[a-z_]+)"', sources))
+    used = set(re.findall(r'"((?:schema|time|source|plant|continuity|limit|policy|estop)\.[a-z_]+)"', sources))
     kinds = {f"geometry.{kind}" for kind in KINDS}
     assert used | kinds | {"source.unknown_publisher"} == set(REASONS) == set(world.supervisor.counts)
     page = (root / "docs" / "safety.md").read_text()
     assert [code for code in REASONS if f"`{code}`" not in page] == []
+
+
+def test_an_arm_brakes_while_the_monotonic_clock_stands_and_the_ros_clock_goes_on(world):
+    world.run_up(velocity=1.0)
+    codes = []
+    for _ in range(30):
+        world.advance(0, ros_ns=PERIOD_NS)
+        verdict = world.tick(world.proposal())
+        codes.append((verdict.code, verdict.mode))
+    assert set(codes) == {("time.tick", Mode.HOLD)}
+    assert world.supervisor.state.output.resting
+    steps = np.abs(np.diff([q[0] for q in world.commands[-31:]]))
+    assert steps.max() <= 1.0 * DT + 1e-9
+    assert (np.diff(steps) >= -world.robot.acceleration[0] * DT**2 - 1e-9).all(), "stopped at once"
+
+
+def test_a_jump_of_the_ros_clock_pays_for_one_tick_of_a_burst(world):
+    world.run_up(velocity=1.0)
+    start = world.q.copy()
+    world.advance(0, ros_ns=10 * PERIOD_NS)
+    codes = [world.tick().code for _ in range(10)]  # at once, by both clocks
+    assert codes[-5:] == ["time.tick"] * 5
+    assert (world.q - start)[0] <= 3.0 * DT
+
+
+def test_a_jump_of_the_monotonic_clock_alone_is_no_stall(world):
+    wish = world.run_up(velocity=1.0)
+    wish = wish + np.where(np.arange(world.n) == 0, DT, 0.0)
+    world.advance(10**9, ros_ns=PERIOD_NS)
+    assert world.tick(world.proposal(wish)).code != "time.stall"
+    assert not world.supervisor.state.output.resting
+
+
+def test_a_late_tick_after_which_the_ros_clock_is_back_is_a_stall(world):
+    """How long it was, nobody knows: the arm is taken to stand."""
+    world.run_up(velocity=1.0)
+    world.advance(10**9, ros_ns=-PERIOD_NS)
+    assert world.tick(world.proposal()).code == "time.clock_back"
+    assert world.supervisor.state.output.resting

@@ -8,7 +8,7 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.core.values import JointSample
+from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.evaluate.faults.case import STATE_SILENCE, Expect, FaultCase, Injector, Now, within
 from so_arm_policy.evaluate.faults.inject import Built, Leads, Measured, Ticked, Together, put
 from so_arm_policy.safety.values import TickInput
@@ -18,13 +18,13 @@ BLOCKED = within(1.0)
 LONG = 2 * CONTROL_HZ
 BLOCKING_DAMPING = 1e4  # Nm s/rad
 PUSH_NM = 6.0  # twice what a servo can hold
-SWING_TICKS = 60
+SWING_TICKS, BACK_TICKS = 90, 40
+SWING_RAD = 1.0  # 0.75 of it are needed at 1 rad/s
 
 
-def _dof(now: Now, joint: int | None = None) -> int:
-    """Number of the degree of freedom of a joint, by default the fastest, in the physics."""
-    name = now.robot.joint_names[now.joint if joint is None else joint]
-    return int(now.simulator.model.joint(name).dofadr[0])
+def _dof(now: Now) -> int:
+    """Number of the degree of freedom of the joint in the physics."""
+    return int(now.simulator.model.joint(now.robot.joint_names[now.joint]).dofadr[0])
 
 
 def _servo(now: Now) -> int:
@@ -50,9 +50,8 @@ def _weak(now: Now) -> None:
 
 
 def _push_back(now: Now) -> None:
-    """Half a second long, at the shoulder, which turns the arm without bringing it near anything."""
-    way = 1.0 if now.dq0[0] < 0.0 else -1.0
-    now.simulator.data.qfrc_applied[_dof(now, 0)] = way * PUSH_NM if now.tick < CONTROL_HZ // 2 else 0.0
+    """Half a second long."""
+    now.simulator.data.qfrc_applied[_dof(now)] = -now.way * PUSH_NM if now.tick < CONTROL_HZ // 2 else 0.0
 
 
 def _motors(from_tick: int = 0, **values: float | bool) -> Callable[[], Injector]:
@@ -84,7 +83,7 @@ def _reads(change: Callable[[Now, FloatArray], FloatArray]) -> Callable[[], Inje
 
 
 class _OneFreezes(Injector):
-    """One joint is limp, and its reading stays what it was: a servo that fell off the bus."""
+    """A servo that fell off the bus: its joint is limp, its reading stays what it was, and it reports nothing."""
 
     def __init__(self) -> None:
         self._kept: float | None = None
@@ -94,7 +93,8 @@ class _OneFreezes(Injector):
 
     def see(self, now: Now, tick: TickInput) -> list[TickInput]:
         self._kept = float(now.sample.q[now.joint]) if self._kept is None else self._kept
-        return [replace(tick, sample=replace(now.sample, q=put(now.sample.q, now.joint, self._kept)))]
+        (silent,) = _motors(load=np.nan, temperature_c=np.nan, voltage_v=np.nan)().see(now, tick)
+        return [replace(silent, sample=replace(now.sample, q=put(now.sample.q, now.joint, self._kept)))]
 
 
 class _Unplugged(Injector):
@@ -123,7 +123,7 @@ class _FrozenReport(Injector):
 
 
 class _EndStop(Injector):
-    """A joint meets its mechanical stop 0.2 rad from here, long before the limit that its description says."""
+    """A joint meets its mechanical stop 0.2 rad from here, before the limit that its description says."""
 
     def plant(self, now: Now) -> None:
         if now.tick > 0:
@@ -134,15 +134,38 @@ class _EndStop(Injector):
 
 
 def _swing(now: Now) -> FloatArray:
-    """To and fro with the fastest joint, each way too far to get there: whoever moves the arm, it goes on moving."""
-    side = now.way if now.tick // SWING_TICKS % 2 == 0 else -now.way
+    """To and fro with one joint, each way too far to get there: whoever moves the arm, it goes on moving."""
+    side = now.way if now.tick % (SWING_TICKS + BACK_TICKS) < SWING_TICKS else -now.way
     lower, upper = now.robot.lower[now.joint], now.robot.upper[now.joint]
     return put(now.q0, now.joint, upper - 0.1 if side > 0 else lower + 0.1)
 
 
+class _Led(Together):
+    """The arm is led on by a good source, at the shoulder, which brings it near nothing: faults have time to show."""
+
+    def __init__(self, *parts: Injector) -> None:
+        super().__init__(Leads(_swing, 1.0), *parts)
+
+    def plant(self, now: Now) -> None:
+        super().plant(_at_the_shoulder(now))
+
+    def arrive(self, now: Now, proposal: Proposal | None) -> list[Proposal]:
+        return super().arrive(_at_the_shoulder(now), proposal)
+
+    def see(self, now: Now, tick: TickInput) -> list[TickInput]:
+        return super().see(_at_the_shoulder(now), tick)
+
+
+def _at_the_shoulder(now: Now) -> Now:
+    """Return `now` about the first joint, and the way it moves, or the other way where its range soon ends."""
+    way = -1.0 if now.dq0[0] < 0.0 else 1.0
+    room = now.robot.upper[0] - now.q0[0] if way > 0.0 else now.q0[0] - now.robot.lower[0]
+    return replace(now, joint=0, way=way if room > SWING_RAD else -way)
+
+
 def _moving(*parts: Callable[[], Injector]) -> Callable[[], Injector]:
-    """The arm is led on by a good source, so that what is wrong has time to show."""
-    return lambda: Together(Leads(_swing, 1.0), *(part() for part in parts))
+    """Make the parts act on an arm that is led on."""
+    return lambda: _Led(*(part() for part in parts))
 
 
 def _corrupt(now: Now, q: FloatArray) -> FloatArray:

@@ -123,17 +123,25 @@ def _keep_config(config: CollectConfig, folder: Path) -> None:
         raise ConfigError(f"{folder}: got demonstrations of {found}, expected {said}; choose another folder")
 
 
-def watched(folder: Path) -> tuple[str, str]:
-    """Return the task of the dataset in `folder`, and the id of the bundle that acted in it. Raises InputError."""
+def collected(folder: Path) -> tuple[str, str]:
+    """Return the task of the dataset in `folder`, and the id of the bundle that acted in it, "" for the expert.
+
+    Raises InputError for one that `so-arm collect` has not made.
+    """
     path = folder / CONFIG_FILE
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        task, policy = str(said["task"]), said.get("policy")
+        return str(said["task"]), str(said.get("policy") or "")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: got {error!r}, expected a dataset of `so-arm collect --policy`") from error
+        raise InputError(f"{path}: got {error!r}, expected a dataset of `so-arm collect`") from error
+
+
+def watched(folder: Path) -> tuple[str, str]:
+    """Return the task of the dataset in `folder`, and the id of the bundle that acted in it. Raises InputError."""
+    task, policy = collected(folder)
     if not policy:
-        raise InputError(f"{path}: got demonstrations, expected a dataset of `so-arm collect --policy`")
-    return task, str(policy)
+        raise InputError(f"{folder}: got demonstrations, expected a dataset of `so-arm collect --policy`")
+    return task, policy
 
 
 def _write_shard(config: CollectConfig, folder: Path, index: int) -> None:

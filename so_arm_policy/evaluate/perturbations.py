@@ -1,0 +1,163 @@
+"""What a policy may meet that it was not trained for, put between simulator and cameras, or into its instruction.
+
+Each is one row of PERTURBATIONS. Nothing but what the policy sees and hears is changed: the arm, the objects and what
+the episode is judged by stay as they are. Those of pictures begin at `onset_tick`, those of episodes with the episode.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.values import CameraImage, Proposal
+from so_arm_policy.evaluate.rollout import Agent, AgentReport, Moment
+from so_arm_policy.sim.renderer import SceneRenderer
+from so_arm_policy.sim.scene import Scene
+from so_arm_policy.sim.tasks.task import Episode, Task
+
+Pictures = Mapping[str, CameraImage]
+FIRST = "overhead"  # the camera that is blocked, or black; the first one where there is no such camera
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a perturbation of pictures may use. now: those of this tick, at_onset: those it began with."""
+
+    now: Pictures
+    at_onset: Pictures
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbation:
+    """One of: scene, what is drawn instead; pictures, what arrives instead; episode, what is tried instead."""
+
+    text: str
+    scene: Callable[[Scene], Scene] | None = None
+    pictures: Callable[[Seen], Pictures] | None = None
+    episode: Callable[[Task, int], Episode] | None = None
+
+    @property
+    def from_the_start(self) -> bool:
+        """Whether it begins with the episode."""
+        return self.pictures is None and self.scene is None
+
+
+class Perturbed:
+    """An agent that meets a perturbation from `onset_tick` of each episode on."""
+
+    def __init__(self, agent: Agent, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
+        """Raises DeviceError where nothing can be drawn off screen."""
+        self.name = agent.name
+        self._agent, self._perturbation, self._onset_tick = agent, perturbation, onset_tick
+        self._renderer = SceneRenderer(robot) if perturbation.scene is not None else None
+
+    def reset(self, episode: Episode) -> None:
+        """Begin `episode`."""
+        self._agent.reset(episode)
+        self._rng = np.random.default_rng([episode.seed, 505])
+        self._scene = self._perturbation.scene(episode.scene) if self._perturbation.scene else None
+        self._at_onset: Pictures | None = None
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        """Let the agent act on what it sees now."""
+        if moment.tick >= self._onset_tick and not self._perturbation.from_the_start:
+            return self._agent.propose(replace(moment, look=lambda cameras: self._look(moment, cameras)))
+        return self._agent.propose(moment)
+
+    def report(self) -> AgentReport:
+        """Return what the agent did."""
+        return self._agent.report()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+    def _look(self, moment: Moment, cameras: Sequence[str]) -> Pictures:
+        if self._renderer is not None and self._scene is not None:
+            qpos = moment.simulator.qpos
+            drawn = {c: self._renderer.render(self._scene, qpos, c) for c in cameras}
+            return {c: CameraImage(camera=c, stamp_ns=moment.now_ns, rgb=rgb) for c, rgb in drawn.items()}
+        now = moment.look(cameras)
+        if self._at_onset is None:
+            self._at_onset = now
+        assert self._perturbation.pictures is not None
+        return self._perturbation.pictures(Seen(now=now, at_onset=self._at_onset, rng=self._rng))
+
+
+def _first(pictures: Pictures) -> str:
+    return FIRST if FIRST in pictures else next(iter(pictures))
+
+
+def _noisy(seen: Seen) -> Pictures:
+    def add(p: CameraImage) -> CameraImage:
+        noise = seen.rng.normal(0.0, 40.0, p.rgb.shape)
+        return replace(p, rgb=np.clip(p.rgb + noise, 0, 255).astype(np.uint8))
+
+    return {name: add(p) for name, p in seen.now.items()}
+
+
+def _blocked(seen: Seen) -> Pictures:
+    """A grey patch over the middle, half as wide and high as the picture."""
+    name = _first(seen.now)
+    rgb = seen.now[name].rgb.copy()
+    height, width = rgb.shape[:2]
+    rgb[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 90
+    return {**seen.now, name: replace(seen.now[name], rgb=rgb)}
+
+
+def _black(seen: Seen) -> Pictures:
+    name = _first(seen.now)
+    return {**seen.now, name: replace(seen.now[name], rgb=np.zeros_like(seen.now[name].rgb))}
+
+
+def _frozen(seen: Seen) -> Pictures:
+    return {name: replace(seen.at_onset[name], stamp_ns=p.stamp_ns) for name, p in seen.now.items()}
+
+
+def _swapped(seen: Seen) -> Pictures:
+    """Each camera gives the picture of the next one."""
+    names = list(seen.now)
+    return {a: replace(seen.now[b], camera=a) for a, b in zip(names, names[1:] + names[:1], strict=True)}
+
+
+def _unknown_colors(scene: Scene) -> Scene:
+    """Pink, white and brown objects; people would still call them something, the policy never saw them."""
+    paints = ((0.95, 0.45, 0.65), (0.95, 0.95, 0.95), (0.45, 0.28, 0.12))
+    return replace(scene, objects=tuple(replace(o, rgb=p) for o, p in zip(scene.objects, paints, strict=True)))
+
+
+def _absent(task: Task, seed: int) -> Episode:
+    """The policy is told of an object that does not stand there; the episode cannot succeed but by chance."""
+    episode = task.sample(seed)
+    there = {o.words for o in episode.scene.objects}
+    others = (task.sample(seed + k) for k in range(1, 1000))
+    other = next(e for e in others if e.scene.objects[e.goal.steps[0].object].words not in there)
+    return replace(episode, instruction=other.instruction)
+
+
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    "clean": Perturbation(text="nothing", pictures=lambda seen: seen.now),
+    "dark": Perturbation(text="light at 0.25 of normal", scene=lambda s: replace(s, brightness=0.25)),
+    "bright": Perturbation(text="light at 2.5 times normal", scene=lambda s: replace(s, brightness=2.5)),
+    "tinted": Perturbation(text="warm light", scene=lambda s: replace(s, tint=(1.6, 1.0, 0.4))),
+    "noise": Perturbation(text="sensor noise, standard deviation 40 of 255", pictures=_noisy),
+    "camera_bumped": Perturbation(
+        text="overhead camera 1.5 cm aside", scene=lambda s: replace(s, camera_xyz=(0.015, 0.0, 0.0))
+    ),
+    "camera_moved": Perturbation(
+        text="overhead camera 6 cm aside", scene=lambda s: replace(s, camera_xyz=(0.05, 0.03, 0.0))
+    ),
+    "blocked": Perturbation(text="a grey patch over the middle of the overhead picture", pictures=_blocked),
+    "black": Perturbation(text="overhead picture black", pictures=_black),
+    "frozen": Perturbation(text="pictures freeze, their stamps go on", pictures=_frozen),
+    "stopped": Perturbation(text="no new pictures", pictures=lambda seen: seen.at_onset),
+    "swapped": Perturbation(text="cameras swapped", pictures=_swapped),
+    "unknown_colors": Perturbation(text="objects pink, white and brown", scene=_unknown_colors),
+    "unknown_pairs": Perturbation(
+        text="told of a pair of colour and kind never trained on", episode=lambda task, seed: task.sample(seed, "pairs")
+    ),
+    "absent": Perturbation(text="told of an object that is not there", episode=_absent),
+}
