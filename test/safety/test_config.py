@@ -71,6 +71,11 @@ ACCEPTED = {
     "motors_timeout_s": 5.0,
     "position_band_rad": 0.5,
     "step_band_rad": 0.5,
+    "doubt_s": 5.0,
+    "doubt_clear_s": 30.0,
+    "doubt_ratio": 10.0,
+    "doubt_age_s": 10.0,
+    "doubt_speed": 1.0,
     "clear_self_m": (0.0, 0.1),
     "clear_table_m": (-0.005, 0.1),
     "clear_arms_m": (0.0, 0.1),
@@ -94,11 +99,11 @@ def test_the_widest_value_of_each_parameter_is_accepted_and_the_next_is_not(name
     least, most = accepted if isinstance(accepted, tuple) else (None, accepted)
     wide = {"step_band_rad": 0.5} | {name: most}
     assert getattr(SupervisorConfig(**wide), name) == most
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(ConfigError, match=f"got {name} "):
         SupervisorConfig(**wide | {name: math.nextafter(most, math.inf)})
     if least is not None:
         assert getattr(SupervisorConfig(**{name: least}), name) == least
-        with pytest.raises(ConfigError, match=name):
+        with pytest.raises(ConfigError, match=f"got {name} "):
             SupervisorConfig(**{name: math.nextafter(least, -math.inf)})
 
 
@@ -141,6 +146,11 @@ def test_the_supervisor_reckons_in_nanoseconds():
     for name, seconds in longest.items():
         assert getattr(setup, name.removesuffix("_s") + "_ns") == int(seconds * 1000) * 1_000_000
     assert Setup.of(SupervisorConfig(), ROBOT).period_ns == 8_333_333
+
+
+def test_under_a_doubt_each_joint_has_a_share_of_its_speed():
+    setup = Setup.of(SupervisorConfig(doubt_speed=0.5), ROBOT)
+    np.testing.assert_allclose(setup.doubt_step, setup.limits.velocity_step / 2)
 
 
 def test_each_kind_of_distance_has_its_own_limit():

@@ -1,6 +1,6 @@
 """The limiter by hand, in round numbers: two joints that may move by 4, 1 more than before, and that by 0.5 more."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -31,6 +31,12 @@ LIMITS = Limits(
 )
 # Nothing but positions and velocity limits these.
 AGILE = replace(LIMITS, acceleration_step=pair(1e6), jerk_step=pair(1e6), longest_stop=pair(V))
+
+
+def scaled(share):
+    """The same limits in another unit of length."""
+    lengths = {f.name: getattr(LIMITS, f.name) * share for f in fields(LIMITS) if f.name not in ("names", "rate_hz")}
+    return replace(LIMITS, **lengths)
 
 
 def moving(step=0.0, bend=0.0, q=0.0):
@@ -79,20 +85,23 @@ def test_the_smallest_move_passes_and_a_smaller_one_does_not(step, bend, least, 
 
 
 @pytest.mark.parametrize("way", [1.0, -1.0])
-def test_a_move_is_legal_while_the_joint_can_stop_before_its_position_limit(way):
-    ahead, _ = way_to_rest(2.0, 0.0, A, J)
+@pytest.mark.parametrize("step", [2.0, 4.0])
+@pytest.mark.parametrize("unit", [1.0, 0.01])
+def test_a_move_is_legal_while_the_joint_can_stop_before_its_position_limit(way, step, unit):
+    limits, step, wall = scaled(unit), step * unit, 100.0 * unit
+    ahead, _ = way_to_rest(step, 0.0, A * unit, J * unit)
     for room, passes in ((ahead, True), (ahead - 3e-9, False)):
-        now = moving(2.0 * way, 0.0, q=(98.0 - room) * way)
-        motion = moved(now, 2.0 * way)
+        now = moving(step * way, 0.0, q=(wall - step - room) * way)
+        motion = moved(now, step * way, limits)
         assert (motion.finding is None) is passes
     assert motion.finding.code == "limit.braking"
     assert "expected to be able to stop before its position limit" in motion.finding.text
-    now = moving(2.0 * way, 0.0, q=(98.0 - ahead + 0.3) * way)
-    motion = moved(now, 2.0 * way, before=now.q)
-    stop, _ = way_to_rest(motion.output.step[0] * way, motion.output.bend[0] * way, A, J)
-    assert abs(motion.output.q[0]) + stop <= 100.0 + 1e-9
-    assert motion.output.step[0] * way < 2.0
-    assert abs(motion.output.q[0]) + stop >= 99.9, "it goes nearly as near as it may"
+    now = moving(step * way, 0.0, q=(wall - step - ahead + 0.3 * unit) * way)
+    motion = moved(now, step * way, limits, before=now.q)
+    stop, _ = way_to_rest(motion.output.step[0] * way, motion.output.bend[0] * way, A * unit, J * unit)
+    assert abs(motion.output.q[0]) + stop <= wall + 1e-9
+    assert motion.output.step[0] * way < step
+    assert abs(motion.output.q[0]) + stop >= wall - 0.1 * unit, "it goes nearly as near as it may"
 
 
 def test_the_joint_that_breaks_a_limit_most_is_named():
@@ -144,8 +153,10 @@ def test_the_first_limit_that_is_broken_is_named():
         (moving(q=100.0), 2.0, -3.0),
     ],
 )
-def test_the_margin_is_the_smallest_share_of_a_limit_that_is_left(now, by, margin):
-    assert moved(now, by).margin == pytest.approx(margin, abs=1e-9)
+@pytest.mark.parametrize("unit", [1.0, 0.01])
+def test_the_margin_is_the_smallest_share_of_a_limit_that_is_left(now, by, margin, unit):
+    now = Output(now.q * unit, now.step * unit, now.bend * unit)
+    assert moved(now, by * unit, scaled(unit)).margin == pytest.approx(margin, abs=1e-9)
 
 
 @pytest.mark.parametrize("way", [1.0, -1.0])

@@ -69,9 +69,31 @@ def test_ticks_are_paid_for_with_time_and_two_can_be_saved_up():
     ):
         later = tick(world, now_ns=world.now_ns + ns)
         assert timing.pace(setup, state, later) == (credit, 17), "the ROS clock stood"
-        for ros_ns in (1, -1):
+        for ros_ns in (1, -1) if ns > 0 else (-1,):
             moved = replace(later, ros_now_ns=world.ros_ns + ros_ns)
             assert timing.pace(setup, state, moved) == (credit, later.now_ns)
+
+
+@pytest.mark.parametrize("ns", [0, -1, -MS])
+def test_while_the_monotonic_clock_stands_the_ros_clock_pays_for_one_tick_at_a_time(ns):
+    world = World(ROBOT)
+    setup = world.supervisor.setup
+    state = replace(world.supervisor.state, now_ns=world.now_ns, ros_now_ns=world.ros_ns, credit_ns=5)
+    for ros_ns, credit in (
+        (1, 6),
+        (PERIOD_NS - 1, PERIOD_NS + 4),
+        (PERIOD_NS, PERIOD_NS + 5),
+        (900 * MS, PERIOD_NS + 5),
+    ):
+        later = tick(world, now_ns=world.now_ns + ns, ros_now_ns=world.ros_ns + ros_ns)
+        assert timing.pace(setup, state, later) == (credit, later.now_ns)
+        assert timing.stuck(state, later)
+        assert not timing.stuck(replace(state, now_ns=None), later)
+        finding = timing.check_tick(Tick(setup, state, later))
+        assert said(finding) == ("time.tick", Action.HOLD)
+    assert finding.text == "monotonic clock: did not advance in 900.000 ms by the ROS clock"
+    for now_ns, ros_ns in ((1, 1), (1, 0), (0, 0), (-1, 0), (-1, -1)):
+        assert not timing.stuck(state, tick(world, now_ns=world.now_ns + now_ns, ros_now_ns=world.ros_ns + ros_ns))
 
 
 def test_a_tick_that_is_not_paid_for_moves_nothing():
@@ -91,18 +113,27 @@ def test_a_tick_that_is_not_paid_for_moves_nothing():
     assert timing.check_pace(setup, replace(state, now_ns=None), soon, 0) is None
 
 
-def test_a_tick_may_be_30_ms_late():
+def late(world, ns, ros_ns):
+    """A tick so long after the last one, with a joint state of that moment."""
+    state = world.supervisor.state
+    now_ns, ros_now_ns = state.now_ns + ns, state.ros_now_ns + ros_ns
+    sample = world.sample(received_ns=now_ns, stamp_ns=ros_now_ns)
+    return tick(world, now_ns=now_ns, ros_now_ns=ros_now_ns, sample=sample)
+
+
+def test_a_tick_may_be_30_ms_late_by_either_clock():
     world = following()
-    last = world.supervisor.state.now_ns
-    fresh = {"sample": world.sample(received_ns=last + 30 * MS)}
-    assert of_tick(world, now_ns=last + 30 * MS, **fresh) is None
-    finding = of_tick(world, now_ns=last + 30 * MS + 1, **fresh)
+    setup, state = world.supervisor.setup, world.supervisor.state
+    for ns, ros_ns in ((30 * MS, 30 * MS), (30 * MS + 1, 30 * MS), (30 * MS, 30 * MS + 1), (900 * MS, 0)):
+        assert not timing.stalled(setup, state, late(world, ns, ros_ns))
+        finding = timing.check_tick(Tick(setup, state, late(world, ns, ros_ns)))
+        assert finding is None or finding.code == "time.clock_paused"
+    for ns, ros_ns in ((30 * MS + 1, 30 * MS + 1), (30 * MS + 1, -1)):
+        assert timing.stalled(setup, state, late(world, ns, ros_ns))
+        assert not timing.stalled(setup, replace(state, now_ns=None), late(world, ns, ros_ns))
+    finding = timing.check_tick(Tick(setup, state, late(world, 30 * MS + 1, 30 * MS + 1)))
     assert said(finding) == ("time.stall", Action.HOLD)
     assert finding.text == "tick: 30.0 ms since the last, limit 30.0"
-    setup, state = world.supervisor.setup, world.supervisor.state
-    assert not timing.stalled(setup, state, tick(world, now_ns=last + 30 * MS))
-    assert timing.stalled(setup, state, tick(world, now_ns=last + 30 * MS + 1))
-    assert not timing.stalled(setup, replace(state, now_ns=None), tick(world, now_ns=last + 900 * MS))
 
 
 def test_the_ros_clock_may_stand_but_not_go_back():
