@@ -43,13 +43,14 @@ def check_pace(setup: Setup, state: SupervisorState, tick: TickInput, credit_ns:
 
 
 def stalled(setup: Setup, state: SupervisorState, tick: TickInput) -> bool:
-    """Whether so much time has passed since the previous tick, by both clocks, that the arm came to rest meanwhile.
+    """Whether so much time has passed since the previous tick that the arm came to rest meanwhile.
 
-    A ROS clock that went back says nothing of how much.
+    A ROS clock that went on, but for less, knows better; one that stands or went back knows nothing.
     """
     if state.now_ns is None or tick.now_ns - state.now_ns <= setup.stall_ns:
         return False
-    return clock_back(state, tick) or tick.ros_now_ns - state.ros_now_ns > setup.stall_ns
+    ros_passed_ns = tick.ros_now_ns - state.ros_now_ns
+    return not 0 < ros_passed_ns <= setup.stall_ns
 
 
 def stuck(state: SupervisorState, tick: TickInput) -> bool:

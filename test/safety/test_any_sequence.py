@@ -111,8 +111,11 @@ class Judge:
         made = [] if event["proposal"] is None else [make_proposal(world, event["proposal"])]
         measured = changes.get("sample", world.sample())
         verdict = world.tick(*made, **changes)
-        frozen = not first and min(credit + max(ns, 0), 2 * PERIOD_NS) < PERIOD_NS
-        self.check(verdict, changes, measured, frozen, stood=not first and ns > STALL_NS)
+        ros_ns = event.get("ros_ns", ns)
+        paid = min(ros_ns, PERIOD_NS) if ns <= 0 < ros_ns else ns
+        frozen = not first and min(credit + max(paid, 0), 2 * PERIOD_NS) < PERIOD_NS
+        stood = not first and ns > STALL_NS and not 0 < ros_ns <= STALL_NS
+        self.check(verdict, changes, measured, frozen, stood)
 
     def check(self, verdict, changes, measured, frozen, stood):
         reset = changes.get("reset", False) and "reset:" not in verdict.refused

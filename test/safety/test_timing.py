@@ -124,11 +124,11 @@ def late(world, ns, ros_ns):
 def test_a_tick_may_be_30_ms_late_by_either_clock():
     world = following()
     setup, state = world.supervisor.setup, world.supervisor.state
-    for ns, ros_ns in ((30 * MS, 30 * MS), (30 * MS + 1, 30 * MS), (30 * MS, 30 * MS + 1), (900 * MS, 0)):
+    for ns, ros_ns in ((30 * MS, 30 * MS), (30 * MS + 1, 30 * MS), (30 * MS, 30 * MS + 1), (900 * MS, 1)):
         assert not timing.stalled(setup, state, late(world, ns, ros_ns))
         finding = timing.check_tick(Tick(setup, state, late(world, ns, ros_ns)))
-        assert finding is None or finding.code == "time.clock_paused"
-    for ns, ros_ns in ((30 * MS + 1, 30 * MS + 1), (30 * MS + 1, -1)):
+        assert finding is None
+    for ns, ros_ns in ((30 * MS + 1, 30 * MS + 1), (30 * MS + 1, -1), (30 * MS + 1, 0)):
         assert timing.stalled(setup, state, late(world, ns, ros_ns))
         assert not timing.stalled(setup, replace(state, now_ns=None), late(world, ns, ros_ns))
     finding = timing.check_tick(Tick(setup, state, late(world, 30 * MS + 1, 30 * MS + 1)))
