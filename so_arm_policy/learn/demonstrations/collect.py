@@ -140,7 +140,7 @@ def watched(folder: Path) -> tuple[str, str]:
     """Return the task of the dataset in `folder`, and the id of the bundle that acted in it. Raises InputError."""
     task, policy = collected(folder)
     if not policy:
-        raise InputError(f"{folder}: got demonstrations, expected a dataset of `so-arm collect --policy`")
+        raise InputError(f"{folder / CONFIG_FILE}: got demonstrations, expected a dataset of `so-arm collect --policy`")
     return task, policy
 
 
