@@ -128,7 +128,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
     assert main(["train", "reach", "--action-from", "none"]) == 2
     assert "got none, expected the action.pt of another run, or a bundle" in capsys.readouterr().err
     assert main(["train", "reach", "--scenes", "none"]) == 2
-    assert "expected a dataset of `so-arm collect --policy`" in capsys.readouterr().err
+    assert "expected a dataset of `so-arm collect`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="got none of 2 rows to train on"):
         ActionBatches(data, np.zeros(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
