@@ -79,7 +79,7 @@ def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, tmp_path):
 def test_scenes_are_those_of_a_policy(folder, tmp_path):
     with pytest.raises(InputError, match=r"collect\.json: got demonstrations, expected .* --policy"):
         watched(folder / "reach")
-    with pytest.raises(InputError, match=r"collect\.json: got FileNotFoundError.*, expected .* --policy"):
+    with pytest.raises(InputError, match=r"collect\.json: got FileNotFoundError.*, expected .* collect"):
         watched(tmp_path)
     with pytest.raises(BundleError, match="manifest"):
         collect(CollectConfig(task="reach", episodes=1, shard=1, policy=str(tmp_path)), tmp_path / "out", jobs=1)
