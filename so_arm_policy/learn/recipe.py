@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from so_arm_policy.learn.families.expert import ActionExpert
 from so_arm_policy.learn.lessons.asking import Words
 from so_arm_policy.learn.lessons.lessons import Lessons
 from so_arm_policy.learn.loop import Effort, Watch
-from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts, tokenizer_of
+from so_arm_policy.learn.run_notes import RunNote, keep_scene_facts, this_commit, tokenizer_of
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.learn.train import (
     ActionObjective,
@@ -177,7 +176,7 @@ class Training:
         note.save(self.run / self.family)
 
     def _facts(self) -> dict[str, Any]:
-        return {**self.origin, "commit": _commit(), **self.summary}
+        return {**self.origin, "commit": this_commit(), **self.summary}
 
     def _watch(self, encoder: SceneEncoder, loop: ClosedLoop) -> Watch:
         """Return what exports the averaged weights of a moment and lets them act."""
@@ -216,8 +215,3 @@ def cached(path: Path, make: Callable[[], Tensor]) -> Tensor:
         return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: got {error}, expected System 2's tokens; remove it to make them again") from error
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"

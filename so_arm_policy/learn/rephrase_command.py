@@ -10,6 +10,7 @@ from so_arm_policy.learn.demonstrations.collect import collected, training_task
 from so_arm_policy.learn.demonstrations.labelled import Demonstrations, open_source
 from so_arm_policy.learn.loop import LoopConfig
 from so_arm_policy.learn.rephrase import Rephrasing
+from so_arm_policy.learn.run_notes import this_commit
 from so_arm_policy.learn.scene_encoder import SceneEncoderConfig
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.robot.description import load_robot
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         loop=LoopConfig(steps=args.steps, rate=args.rate, seed=args.seed),
         encoder=SceneEncoderConfig(joints=len(robot.joints), cameras=len(robot.cameras)),
         run=args.run,
-        origin={"command": command_of(args)},
+        origin={"command": command_of(args), "commit": this_commit()},
     )
     for manifest in work.rephrase(bundles, Demonstrations(sources), args.out):
         print(f"{manifest.id} in {args.out}")

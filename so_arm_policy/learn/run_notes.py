@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,12 @@ def _read_facts(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise InputError(f"{path}: got {type(facts).__name__}, expected what made the checkpoint beside it")
     return facts
+
+
+def this_commit() -> str:
+    """Return the commit of the source tree around the working directory, "unknown" without one."""
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
 
 
 def export_run(run: Path, family: str | None = None, out: Path | None = None) -> tuple[Manifest, Path]:
