@@ -36,6 +36,7 @@ from mutmut.state import state
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import change_cwd, walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+from mutmut.workers import isolation
 from mutmut.workers.isolation import ForkRunner
 
 REPO = Path(__file__).resolve().parents[1]
@@ -134,7 +135,10 @@ class Tests:
 
 
 class Limiter:
-    """Ends a mutant whose test takes much longer than it should, by the time of this process: others may be busy."""
+    """Ends a mutant whose test takes much longer than it should, by the time of this process: others may be busy.
+
+    mutmut's own limit is of wall-clock time, and signals the number of a process that may have been another's since.
+    """
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Called by pytest before each test."""
@@ -156,6 +160,7 @@ def collect_once() -> None:
             return run_tests(self, mutant_name=None, tests=tests)
         return collected[0].run(list(tests))
 
+    isolation.register_timeout = lambda pid, timeout_s: None
     ForkRunner.startup = startup_with_tests  # type: ignore[method-assign]
     PytestRunner.run_tests = run  # type: ignore[method-assign]
 

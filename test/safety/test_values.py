@@ -96,6 +96,8 @@ def test_the_schema_says_what_it_got_and_expected():
         (world.proposal(np.full(6, np.inf)), "schema.nonfinite", "position: got [inf, "),
         (world.proposal(dq=np.full(6, np.nan)), "schema.nonfinite", "velocity: got [nan, "),
         (world.proposal(joint_names=("x",) * 6), "schema.names", "got joint 'x' twice"),
+        (world.proposal(disagreement=-0.1), "schema.score", "disagreement: got -0.1, expected"),
+        (world.proposal(novelty=np.inf), "schema.score", "novelty: got inf, expected"),
     ):
         finding = schema.check_proposal(case(proposal))
         assert (finding.code, finding.action) == (code, Action.REJECT)
