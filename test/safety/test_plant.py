@@ -255,3 +255,19 @@ def test_silence_of_the_robot_side_while_something_presses_does_not_latch(world)
 def test_an_arm_that_stands_may_give_the_same_reading_for_ever(world):
     world.start()
     assert all(world.step().action is Action.PASS for _ in range(600))
+
+
+def test_a_command_on_its_way_to_a_blocked_joint_stands_when_the_joint_comes(world):
+    """It was blocked at 0 and is being let go there; then it comes as far as 0.17 while the command is at 0.3."""
+    blocked(world, 81)
+    retreating = world.supervisor.state.output
+    assert retreating.q[0] > 0.3
+    assert retreating.step[0] < 0.0
+    way = []
+    for k in range(18):
+        world.q = world.robot.home + 1e-6 * (k % 2)
+        world.q[0] += 0.17
+        world.advance()
+        way.append(world.tick(motors=motors(world, load=np.full(world.n, np.nan))).command[0])
+    assert way[-1] == way[-2]
+    assert way[-1] > 0.2, "went on to where nothing is any more"
