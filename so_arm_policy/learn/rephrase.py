@@ -1,7 +1,6 @@
 """More phrasings for bundles that exist: System 2 learns to read them, System 1 stays as it is, to the bit."""
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from so_arm_policy.learn.loop import LoopConfig, fit
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneEncoderConfig
 from so_arm_policy.learn.train import frozen
 from so_arm_policy.learn.weights import GRAPHS, Restored, golden_arrays, golden_graphs, restored
-from so_arm_policy.policy.bundle import TOKENIZER, Bundle, write_bundle_files
+from so_arm_policy.policy.bundle import OPTIONAL_FILES, TOKENIZER, Bundle, write_bundle_files
 from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.policy.tokenizer import Tokenizer, words_of
 from so_arm_policy.sim.tasks.task import Task
@@ -51,9 +50,13 @@ class Rephrasing:
 
         Raises InputError when they share none, or cannot say the phrasings.
         """
+        names = [bundle.path.name for bundle in bundles]
+        if len(set(names)) < len(names):
+            raise InputError(f"bundles: got folders {names}, expected different names, for they go into one folder")
         networks = [restored(bundle, self.encoder) for bundle in bundles]
         for bundle, other in zip(bundles[1:], networks[1:], strict=True):
-            if not _same(networks[0].encoder, other.encoder):
+            same_words = bundle.read(TOKENIZER) == bundles[0].read(TOKENIZER)
+            if not (same_words and _same(networks[0].encoder, other.encoder)):
                 raise InputError(f"{bundle.path}: got another System 2 than {bundles[0].path} has, expected the same")
         words = self._words(bundles[0])
         encoder, figures = self._train(networks[0].encoder, data, words)
@@ -103,8 +106,8 @@ class Rephrasing:
         """
         said, system2 = bundle.manifest, golden_graphs(bundle, network.encoder, network.expert)[SYSTEM2]
         with whole(folder) as partial:
-            for name in (*(n for n in said.files if n != SYSTEM2), TOKENIZER):
-                shutil.copy(bundle.path / name, partial / name)
+            for name in (SYSTEM1, TOKENIZER, *(n for n in OPTIONAL_FILES if n in said.files)):
+                (partial / name).write_bytes(bundle.read(name))
             parity = said.training.get("parity_max_abs", {}) | {SYSTEM2: checked_export(system2, partial / SYSTEM2)}
             history = {"rephrased": {"bundle": said.id, **self.origin, **figures}, "parity_max_abs": parity}
             manifest = replace(

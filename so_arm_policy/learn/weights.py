@@ -83,22 +83,31 @@ def restored(bundle: Bundle, encoder: SceneEncoderConfig) -> Restored:
     except ConfigError as error:
         raise InputError(f"{bundle.path}: got {error}, expected a bundle of networks of these sizes") from error
     module = nn.ModuleDict({"encoder": system2, "expert": system1})
+    both = golden_graphs(bundle, system2, system1)
+    anew = _fill(module, both, bundle)
+    for (name, graph), part in zip(both.items(), ("encoder.", "expert."), strict=True):
+        if not any(each.startswith(part) for each in anew):
+            _check(bundle, name, graph)
+    return Restored(system2.eval(), system1.eval(), anew)
+
+
+def _fill(module: nn.Module, both: Mapping[str, Graph], bundle: Bundle) -> frozenset[str]:
+    """Give `module` the weights in the graphs of `bundle`. both: graphs of `module`, by file name.
+
+    Returns the names of the weights that the graphs do not hold at all; they, and parts that no graph holds, stay as
+    they are.
+    """
     fresh = {name: value.clone() for name, value in module.state_dict().items()}
     found = np.full(_number(module), np.nan, dtype=np.float32)
     numbers = {name: value.numpy().astype(np.int64) for name, value in module.state_dict().items()}
-    both = golden_graphs(bundle, system2, system1)
     with tempfile.TemporaryDirectory() as folder:
         for name, graph in both.items():
             path = Path(folder) / name
             graph.export(path)
             _read(_initializers(path.read_bytes()), _initializers(bundle.read(name)), found, bundle)
     values = {name: torch.from_numpy(found[places]) for name, places in numbers.items()}
-    anew = frozenset(name for name, value in values.items() if bool(value.isnan().all()))
     module.load_state_dict({name: torch.where(value.isnan(), fresh[name], value) for name, value in values.items()})
-    for (name, graph), part in zip(both.items(), ("encoder.", "expert."), strict=True):
-        if not any(each.startswith(part) for each in anew):
-            _check(bundle, name, graph)
-    return Restored(system2.eval(), system1.eval(), anew)
+    return frozenset(name for name, value in values.items() if bool(value.isnan().all()))
 
 
 def _networks(bundle: Bundle, encoder: SceneEncoderConfig) -> tuple[SceneEncoder, ActionExpert]:

@@ -1,7 +1,7 @@
 """How far a context is from those of successful runs: a Mahalanobis distance with few axes, fitted once.
 
-The features are the values of the context's first layer, token by token: pooled over the tokens they tell less
-(docs/safety.md). There are many more of them than episodes to fit, so their covariance is shrunk to a few axes of large
+The features are the values of the context's first layer, token by token, for pooled over the tokens they tell less.
+There are many more of them than episodes to fit, so their covariance is shrunk to a few axes of large
 spread and one spread for all else, which is probabilistic PCA (Tipping and Bishop, "Probabilistic principal component
 analysis", J. R. Statist. Soc. B 61, 1999): well conditioned whatever the number of samples.
 """

@@ -38,7 +38,7 @@ REASONS: dict[str, str] = {
     "schema.score": "proposal with a score that is negative or not finite",
     "time.tick": "the monotonic clock did not advance: no motion in this tick, or braking, if the ROS clock did",
     "time.burst": "ticks faster than time passes: no motion in this tick",
-    "time.stall": "a tick came too late, by both clocks: the arm stands, the source must join again",
+    "time.stall": "a tick came too late, unless the ROS clock knows better: the arm stands, the source must join again",
     "time.clock_back": "the ROS clock went back",
     "time.clock_paused": "the ROS clock stands still",
     "time.no_state": "no measured state yet",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_training import COLLECT, training, words_for
 
+from so_arm_policy.core.errors import InputError
 from so_arm_policy.evaluate.scores import scores_of
 from so_arm_policy.learn.demonstrations.collect import training_task
 from so_arm_policy.learn.lessons.rephrasing import RephrasingBatches, RephrasingObjective, check_rephrasing
@@ -98,3 +99,9 @@ def test_the_same_is_asked_in_two_phrasings(data, tmp_path):
     said = [words.tokenizer.decode(row.tolist()).strip() for row in batch.first]
     assert {text.split()[0] for text in said} == {"touch", "put"}  # the first phrasing of each task
     assert (batch.words != batch.first).any(dim=1).float().mean() > 0.5
+
+
+def test_bundles_of_one_name_would_overwrite_each_other(bundles, data, tmp_path):
+    with pytest.raises(InputError, match=r"got folders \['act', 'act'\], expected different names"):
+        rephrasing(tmp_path / "run", bundles).rephrase([bundles[0], bundles[0]], data, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
 """A supervisor in a world where time is an argument, and a referee that knows nothing of how it works."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,16 @@ MONOTONIC_START = 5_000_000_000
 ROS_START = 1_700_000_000_000_000_000
 DT = 1.0 / 120.0
 SLACK = 5e-9  # rad: rounding, in the code and in this check
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The nearest pair of one kind, as a clearance tells it."""
+
+    kind: str
+    distance_m: float
+    first: str = "arm"
+    second: str = "wall"
 
 
 class World:

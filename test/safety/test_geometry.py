@@ -1,12 +1,10 @@
 """Rule 7, geometry: with a wall that is known exactly, and with the real arm."""
 
-from dataclasses import dataclass
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from safety_world import DT, World
+from safety_world import DT, Gap, World
 
 from so_arm_policy.core.keep_out import KeepOuts, KeepOutSphere
 from so_arm_policy.robot.description import load_robot
@@ -17,14 +15,6 @@ from so_arm_policy.sim.clearance import Clearance
 
 WALL = 1.0  # "m", of the first joint's angle in rad
 ROBOT = load_robot("so101")
-
-
-@dataclass(frozen=True)
-class Gap:
-    kind: str
-    distance_m: float
-    first: str = "arm"
-    second: str = "wall"
 
 
 class Wall:

@@ -1,10 +1,10 @@
 """Rule 7, geometry, by hand: where a command comes to rest, and what is asked of a move that would be too near."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from safety_world import World
+from safety_world import Gap, World
 
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.safety import geometry, limiter
@@ -18,14 +18,6 @@ SETUP = Setup.of(SupervisorConfig(), ROBOT)
 LIMITS = SETUP.limits
 N = len(ROBOT.joints)
 V, A, J = (float(step[0]) for step in (LIMITS.velocity_step, LIMITS.acceleration_step, LIMITS.jerk_step))
-
-
-@dataclass(frozen=True)
-class Gap:
-    kind: str
-    distance_m: float
-    first: str = "arm"
-    second: str = "wall"
 
 
 class Walls:

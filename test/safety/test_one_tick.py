@@ -1,11 +1,10 @@
 """What one tick of the supervisor hands to the next, and what it does not."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from safety_world import DT, PERIOD_NS, World
+from safety_world import DT, PERIOD_NS, Gap, World
 
 from so_arm_policy.core.values import MotorSample
 from so_arm_policy.robot.description import load_robot
@@ -246,13 +245,6 @@ class Near:
 
     def nearest(self, q):
         return (Gap("table", -0.01 - float(q[0] - ROBOT.home[0]), "arm", "wall"),)
-
-
-class Gap(NamedTuple):
-    kind: str
-    distance_m: float
-    first: str
-    second: str
 
 
 @pytest.mark.parametrize(("clearance", "moves"), [(None, True), (Near(), False)])
