@@ -52,13 +52,16 @@ class Phrasings:
         return None
 
 
-def in_two_steps(steps: tuple[str, ...], orders: tuple[str, ...]) -> tuple[str, ...]:
-    """Return each of `orders` said with each of `steps`, twice the same: "first put ..., then put ..."."""
-    second = {"{object}": "{object2}", "{in}": "{in2}", "{into}": "{into2}"}
+def in_two_steps(steps: tuple[str, ...], orders: tuple[str, ...], *, verb_twice: bool = True) -> tuple[str, ...]:
+    """Return each of `orders` said with each of `steps`, twice the same: "first put ..., then put ...".
+
+    verb_twice: whether the verb comes again; if not: "first put the red cube in the bowl, then the blue one ...".
+    """
     said = []
     for order in orders:
         for step in steps:
-            after = re.sub(r"{\w+}", lambda field: second[field.group()], step)
+            after = re.sub(r"{(\w+)}", r"{\g<1>2}", step)
+            after = after if verb_twice else after.partition(" ")[2]
             said.append(order.replace("{1}", step).replace("{2}", after))
     return tuple(said)
 
@@ -108,23 +111,29 @@ _ORDERS = (
     "{2} after you {1}",
     "after you {1}, {2}",
 )
+_ORDERS_OF_ONE_VERB = (
+    "first {1}, then {2}",
+    "{1}, then {2}",
+    "{1} and then {2}",
+    "{1} first, then {2}",
+    "{1} before {2}",
+)
 _SORT_HELD_OUT = (
     "first place the {object} {in}, then place the {object2} {in2}",
     "after you place the {object} {in}, place the {object2} {in2}",
     "put the {object} {in} first and then the {object2} {in2}",
 )
-SORT = Phrasings(
-    (
-        "first put the {object} {in}, then the {object2} {in2}",
-        "first the {object} {in}, then the {object2} {in2}",
-        "put the {object} {in} and then the {object2} {in2}",
-        "move the {object} {into} first, then the {object2} {into2}",
-        "place the {object} {in} before the {object2} {in2}",
-        "put the {object2} {in2} after the {object} {in}",
-        *(said for said in in_two_steps(_STEPS, _ORDERS) if said not in _SORT_HELD_OUT),
-    ),
-    _SORT_HELD_OUT,
+_SORT = (
+    "first put the {object} {in}, then the {object2} {in2}",
+    "first the {object} {in}, then the {object2} {in2}",
+    "put the {object} {in} and then the {object2} {in2}",
+    "move the {object} {into} first, then the {object2} {into2}",
+    "place the {object} {in} before the {object2} {in2}",
+    "put the {object2} {in2} after the {object} {in}",
+    *in_two_steps(_STEPS, _ORDERS),
+    *in_two_steps(_STEPS, _ORDERS_OF_ONE_VERB, verb_twice=False),
 )
+SORT = Phrasings(tuple(said for said in dict.fromkeys(_SORT) if said not in _SORT_HELD_OUT), _SORT_HELD_OUT)
 HANDOVER = Phrasings(
     (
         "hand over the {object} and put it {in}",

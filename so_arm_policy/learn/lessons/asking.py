@@ -47,7 +47,11 @@ def draw_question(
     """
     phrasings: Phrasings = tasks[int(rng.integers(len(tasks)))].phrasings
     phrases = phrasings.held_out if held_out else phrasings.train
-    phrase = phrases[int(rng.integers(len(phrases)))]
+    return question_about(rng, phrases[int(rng.integers(len(phrases)))], objects, places)
+
+
+def question_about(rng: np.random.Generator, phrase: str, objects: int, places: int = len(PLACES)) -> Question:
+    """Draw what `phrase` is about."""
     steps = 2 if "{object2}" in phrase else 1
     chosen = tuple(int(i) for i in rng.permutation(objects)[:steps])
     if "{in" not in phrase:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from so_arm_policy.learn.demonstrations.labelled import Demonstrations
 from so_arm_policy.learn.demonstrations.recordings import Ints
-from so_arm_policy.learn.lessons.asking import Words, draw_question
+from so_arm_policy.learn.lessons.asking import Words, question_about
 from so_arm_policy.learn.scene_encoder import SceneEncoder
 from so_arm_policy.sim.tasks.task import Task
 
@@ -36,7 +36,7 @@ class RephrasingBatch:
 
 
 class RephrasingBatches:
-    """Draws batches. about: what they follow from, for the checkpoints."""
+    """Draws batches, every phrasing as often as any other. about: what they follow from, for the checkpoints."""
 
     def __init__(
         self,
@@ -50,12 +50,12 @@ class RephrasingBatches:
     ) -> None:
         """frames: those to draw from; asked: A; held_out: in phrasings that no training sees."""
         self._data, self._frames, self._words, self._asked = data, frames, words, asked
-        self._tasks, self._held_out = tasks, held_out
         self._first = {
             phrase: task.phrasings.train[0]
             for task in tasks
-            for phrase in (*task.phrasings.train, *task.phrasings.held_out)
+            for phrase in (task.phrasings.held_out if held_out else task.phrasings.train)
         }
+        self._phrases = tuple(self._first)
         said = zlib.crc32(repr(self._first).encode())
         self.about = data.digest, len(frames), asked, said
 
@@ -70,8 +70,9 @@ class RephrasingBatches:
 
     def _ask(self, frame: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
         names = self._data.scene["scene.names"][frame]
-        question = draw_question(rng, self._tasks, len(names), held_out=self._held_out)
-        first = replace(question, phrase=self._first[question.phrase])
+        phrase = self._phrases[int(rng.integers(len(self._phrases)))]
+        question = question_about(rng, phrase, len(names))
+        first = replace(question, phrase=self._first[phrase])
         return self._words.of(question, names), self._words.of(first, names)
 
 
