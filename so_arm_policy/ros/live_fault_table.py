@@ -17,6 +17,7 @@ from so_arm_policy.ros.live_fault_cases import (
     Expect,
     LiveCase,
 )
+from so_arm_policy.ros.sole_writer import SUPERVISOR
 
 _PID = topics.proposal("pid")
 
@@ -57,13 +58,21 @@ LIVE_CASES: tuple[LiveCase, ...] = (
         name="second writer, NaN",
         text="another node publishes joint_command of NaN at 120 Hz",
         fault=faults.says(topics.JOINT_COMMAND, faults.nothing_finite, CONTROL_HZ),
-        bound_s=GRAPH_S,
     ),
     LiveCase(
         name="second writer, home",
         text="another node commands the home pose at 960 Hz, past the supervisor",
         fault=faults.says(topics.JOINT_COMMAND, lambda world, i: world.marked(world.robot.home), OFTEN_HZ),
-        bound_s=GRAPH_S,
+    ),
+    LiveCase(
+        name="second supervisor",
+        text="another one commands the home pose at 960 Hz, under the same name and with a signature of its own",
+        fault=faults.says(
+            topics.JOINT_COMMAND,
+            lambda world, i: world.marked(world.robot.home, sign=SUPERVISOR),
+            OFTEN_HZ,
+            name="safety_supervisor",
+        ),
     ),
     LiveCase(
         name="impostor",

@@ -122,7 +122,7 @@ class Monitor(Node):
         n = len(self._robot.joints)
 
         def keep(msg: Any, info: dict[str, int]) -> None:
-            if msg.header.frame_id == OURS:
+            if OURS in msg.header.frame_id:
                 return
             if len(msg.position) != n:
                 q = np.full(n, np.nan)
@@ -214,10 +214,13 @@ class World:
         """ROS time of the stack."""
         return time.time_ns() if self.clock is None else self.clock.now_ns()
 
-    def marked(self, q: FloatArray) -> Any:
-        """Return the message of positions q (n,) rad, which the monitor knows for a fault's own."""
+    def marked(self, q: FloatArray, sign: str = "") -> Any:
+        """Return the message of positions q (n,) rad, which the monitor knows for a fault's own.
+
+        sign: what else it says of who wrote it.
+        """
         msg = convert.joint_state(self.robot, self.now_ns(), q)
-        msg.header.frame_id = OURS
+        msg.header.frame_id = sign + OURS
         return msg
 
     def latched(self) -> str:

@@ -14,6 +14,7 @@ from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.sole_writer import Followed
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 
 
@@ -23,19 +24,21 @@ class RobotNodeConfig(TickNodeConfig):
 
     publish_clock: bool = parameter(False, "be the source of /clock: one tick of robot time for each tick")
     command_timeout_s: float = parameter(0.1, "silence of joint_command that counts as held", low=0.0, high=10.0)
+    any_writer: bool = parameter(False, "obey joint_command of others than the safety supervisor too, unchecked")
 
 
 C = TypeVar("C", bound=RobotNodeConfig)
 
 
 class RobotNode(TickNode[C]):
-    """Takes the newest usable command; without one the robot keeps the last, which holds it."""
+    """Takes the newest usable command of one supervisor; without one the robot keeps the last, which holds it."""
 
     def __init__(self, name: str, config_type: type[C]) -> None:
         """Raises ConfigError."""
         super().__init__(name, config_type)
         self._commands: Latest[FloatArray] = Latest()
         self._commanded_ns: int | None = None
+        self._followed = Followed(round(self.config.command_timeout_s * NS), anybody=self.config.any_writer)
         self._states = self.speak(topics.JOINT_STATES)
         self._clock_topic = self.speak(topics.CLOCK) if self.config.publish_clock else None
         self._began_ns = time.monotonic_ns()
@@ -82,5 +85,7 @@ class RobotNode(TickNode[C]):
         }
 
     def _on_command(self, msg: JointState) -> None:
-        self._commands.put(self.robot.order(msg.name, msg.position, "joint_command"))
-        self._commanded_ns = time.monotonic_ns()
+        q, now_ns = self.robot.order(msg.name, msg.position, "joint_command"), time.monotonic_ns()
+        self._followed.check(msg.header.frame_id, now_ns)
+        self._commands.put(q)
+        self._commanded_ns = now_ns

@@ -63,7 +63,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         self._motors: MotorSample | None = None
         self._heard_ns: dict[str, int] = {}
         self._commands = self.speak(topics.JOINT_COMMAND)
-        self._writer = SoleWriter(self, self._commands)
+        self._writer = SoleWriter(self)
         self._sources = rules.sources
         self._rivals: tuple[Fault, ...] = ()
         self._status = StatusWriter(self.speak(topics.SAFETY_STATUS))
@@ -92,8 +92,9 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         )
         verdict = self._supervisor.step(given)
         if verdict.command is not None:
-            self._writer.wrote(now_ns)
-            self._commands.publish(convert.joint_state(self.robot, now_ns, verdict.command))
+            msg = convert.joint_state(self.robot, now_ns, verdict.command)
+            msg.header.frame_id = self._writer.signature
+            self._commands.publish(msg)
             self.counts["joint_command"] += 1
         self._black_box.note(given, verdict)
         if verdict.mode is Mode.ESTOP and before is not Mode.ESTOP:

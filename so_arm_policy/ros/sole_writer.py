@@ -1,19 +1,25 @@
-"""Notices when somebody else writes to a command topic: to joint_command, or in the name of a source."""
+"""One writer for each command topic: who else writes to joint_command, or in the name of a source, is noticed.
 
-from collections import deque
+Each joint_command says in `header.frame_id` which process wrote it, since a name on the graph outlives its process by
+seconds, and two processes may bear the same one.
+"""
+
+import secrets
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
 
-from so_arm_policy.ros import convert, topics
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.timegrid import NS
+from so_arm_policy.ros import topics
 from so_arm_policy.safety.values import Fault
 
 CODE = "source.unknown_publisher"
 UNNAMED = "_NODE_NAME_UNKNOWN_"  # what the graph says of a node that is just coming, or gone
-REMEMBERED = 240  # own stamps, two seconds of them
+SUPERVISOR = "safety_supervisor#"  # how the signature of every supervisor begins
+LASTS_NS = NS  # so long after its last command another writer counts
 
 
 def rivals(node: Node, sources: Iterable[str]) -> tuple[Fault, ...]:
@@ -36,44 +42,58 @@ def _full_name(name: str, namespace: str) -> str:
 
 
 class SoleWriter:
-    """Asks the ROS graph who else publishes; call `check` now and then, off the tick's thread.
+    """The supervisor's side of joint_command: hears whoever else writes, and asks the graph who else could.
 
-    The graph still shows a process for some seconds after it was killed. A publisher that bears this node's own name,
-    or none, may be such a ghost, so it only counts once a command was heard that this node did not send.
+    signature: for `header.frame_id` of its own commands.
     """
 
-    def __init__(self, node: Node, publisher: Publisher) -> None:
-        """publisher: this node's own one."""
+    def __init__(self, node: Node) -> None:
+        """node: the supervisor."""
+        self.signature = f"{SUPERVISOR}{secrets.token_hex(4)}"
         self._node = node
-        self._topic = publisher.topic_name
-        self._sent: deque[int] = deque(maxlen=REMEMBERED)
-        self._listening: Subscription | None = None
-        self._strange = False
-        self.faults: tuple[Fault, ...] = ()
+        self._topic = node.resolve_topic_name(topics.JOINT_COMMAND.name)
+        self._others: tuple[str, ...] = ()
+        self._heard: tuple[str, int] | None = None
+        topic = topics.JOINT_COMMAND
+        node.create_subscription(topic.type, topic.name, self._on_command, topic.qos)
 
-    def wrote(self, stamp_ns: int) -> None:
-        """Note the stamp of a command of this node's own; cheap enough for every tick."""
-        self._sent.append(stamp_ns)
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong now; cheap enough for every tick."""
+        heard, others = self._heard, self._others
+        if heard is not None and time.monotonic_ns() - heard[1] <= LASTS_NS:
+            others = (*others, f"one that signs {heard[0]!r}")
+        text = f"{self._topic}: got publisher {', '.join(others)}, expected {self._node.get_name()} alone"
+        return (Fault(code=CODE, text=text),) if others else ()
 
     def check(self) -> None:
-        """Look at the graph and set `faults`."""
+        """Look at the graph for writers that are silent so far; now and then, off the tick's thread."""
         me = (self._node.get_name(), self._node.get_namespace())
-        found = [(e.node_name, e.node_namespace) for e in self._node.get_publishers_info_by_topic(self._topic)]
-        named = [other for other in found if other != me and other[0] != UNNAMED]
-        others = sorted({_full_name(*other) for other in named})
-        self._listen(len(found) - len(named) > 1)
-        if self._strange:
-            others.append(f"a second {self._node.get_name()}, or one without a name")
-        text = f"{self._topic}: got publisher {', '.join(others)}, expected {self._node.get_name()} alone"
-        self.faults = (Fault(code=CODE, text=text),) if others else ()
-
-    def _listen(self, suspicious: bool) -> None:
-        if suspicious and self._listening is None:
-            topic = topics.JOINT_COMMAND
-            self._listening = self._node.create_subscription(topic.type, topic.name, self._on_command, topic.qos)
-        elif not suspicious and self._listening is not None:
-            self._node.destroy_subscription(self._listening)
-            self._listening, self._strange = None, False
+        found = {(e.node_name, e.node_namespace) for e in self._node.get_publishers_info_by_topic(self._topic)}
+        self._others = tuple(sorted(_full_name(*other) for other in found - {me} if other[0] != UNNAMED))
 
     def _on_command(self, msg: Any) -> None:
-        self._strange = self._strange or convert.stamp_ns(msg.header.stamp) not in self._sent
+        if msg.header.frame_id != self.signature:
+            self._heard = (msg.header.frame_id, time.monotonic_ns())
+
+
+class Followed:
+    """The robot's side of joint_command: follows one supervisor, until that is silent.
+
+    Whoever else writes is refused, so the arm is not pulled between two, and the supervisor can still bring it to rest.
+    """
+
+    def __init__(self, timeout_ns: int, *, anybody: bool = False) -> None:
+        """timeout_ns: silence after which another may be followed; anybody: also one that is no supervisor."""
+        self._timeout_ns, self._anybody = timeout_ns, anybody
+        self._writer: str | None = None
+        self._heard_ns = 0
+
+    def check(self, writer: str, now_ns: int) -> None:
+        """Take note of a command that `writer` signed. Raises InputError when it is not to be followed."""
+        if not (self._anybody or writer.startswith(SUPERVISOR)):
+            got = f"joint_command: got a command signed {writer!r} (header.frame_id)"
+            raise InputError(f"{got}, expected one of the safety supervisor, {SUPERVISOR}...; see any_writer")
+        if self._writer not in (None, writer) and now_ns - self._heard_ns <= self._timeout_ns:
+            raise InputError(f"joint_command: got a command signed {writer!r}, expected {self._writer!r} alone")
+        self._writer, self._heard_ns = writer, now_ns

@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.executor import Spinner
+from so_arm_policy.ros.sole_writer import SUPERVISOR
 
 ROBOT = load_robot("so101")
 N = len(ROBOT.joints)
@@ -42,6 +43,12 @@ def now_ns():
 
 def joints(q=ROBOT.home):
     return convert.joint_state(ROBOT, now_ns(), np.asarray(q))
+
+
+def command(q=ROBOT.home, writer=f"{SUPERVISOR}test"):
+    msg = joints(q)
+    msg.header.frame_id = writer
+    return msg
 
 
 def diagnostics_of(node):

@@ -1,7 +1,7 @@
 """The simulator and the camera that draws its state, as nodes."""
 
 import pytest
-from ros_world import GARBAGE, ROBOT, joints, now_ns, repeat, wait_until
+from ros_world import GARBAGE, ROBOT, command, now_ns, repeat, wait_until
 from so_arm_policy.msg import SimState
 from std_msgs.msg import String
 
@@ -15,8 +15,8 @@ def test_the_simulator_judges_the_task_and_refuses_garbage(graph):
     node = graph.run(SimulatorNode())
     states, tasks = graph.hear(topics.JOINT_STATES), graph.hear(topics.SIM_TASK)
     scenes = graph.hear(topics.SIM_STATE)
-    command, instruct = graph.say(topics.JOINT_COMMAND), graph.say(topics.INSTRUCTION)
-    command(GARBAGE["nan"])
+    say, instruct = graph.say(topics.JOINT_COMMAND), graph.say(topics.INSTRUCTION)
+    say(GARBAGE["nan"])
     wait_until(lambda: node.counts["errors: joint_command"] == 1)
     instruct(String(data="sing"))
     wait_until(lambda: node.counts["errors: instruction"] == 1)
@@ -29,7 +29,7 @@ def test_the_simulator_judges_the_task_and_refuses_garbage(graph):
     assert float(values["distance_m"]) > 0.02
     q = ROBOT.home.copy()
     q[0] += 0.2
-    command(joints(q))
+    say(command(q))
     wait_until(lambda: abs(states[-1].position[0] - q[0]) < 0.02)
     wait_until(lambda: node.facts()["holding"])
     seen = len(states)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from ros_world import GARBAGE, NAMES, ROBOT, N, diagnostics_of, joints, repeat, wait_until
+from ros_world import GARBAGE, NAMES, ROBOT, N, command, diagnostics_of, joints, repeat, wait_until
 from sensor_msgs.msg import JointState
 from so_arm_policy.msg import SafetyStatus
 
@@ -16,18 +16,47 @@ from so_arm_policy.ros.pid_node import PidNode
 def test_the_mock_robot_follows_commands_by_name_and_refuses_garbage(graph):
     node = graph.run(MockRobotNode())
     heard = graph.hear(topics.JOINT_STATES)
-    command = graph.say(topics.JOINT_COMMAND)
+    say = graph.say(topics.JOINT_COMMAND)
     for number, msg in enumerate(list(GARBAGE.values())[:5], 1):
-        command(msg)
+        say(msg)
         wait_until(lambda number=number: node.counts["errors: joint_command"] == number)
     q = np.linspace(-0.5, 0.5, N)
-    command(JointState(name=NAMES[::-1], position=q[::-1].tolist()))
+    backwards = command(q)
+    backwards.name, backwards.position = NAMES[::-1], q[::-1].tolist()
+    say(backwards)
     wait_until(lambda: heard and list(heard[-1].position) == q.tolist())
     assert heard[0].name == NAMES
     assert list(heard[0].position) == ROBOT.home.tolist()
     status = diagnostics_of(node)
     assert status.level == DiagnosticStatus.WARN
     assert "joint_command" in status.message
+
+
+def test_a_robot_follows_one_supervisor_and_nobody_else(graph):
+    node = graph.run(MockRobotNode())
+    heard, say = graph.hear(topics.JOINT_STATES), graph.say(topics.JOINT_COMMAND)
+    say(joints(np.full(N, 0.1)))
+    wait_until(lambda: node.counts["errors: joint_command"] == 1)
+    assert "expected one of the safety supervisor" in diagnostics_of(node).message
+    wait_until(lambda: node.counts["joint_states"] > 20)
+    assert list(heard[-1].position) == ROBOT.home.tolist()
+
+    def both():
+        say(command(np.full(N, 0.3), writer="safety_supervisor#second"))
+        return command(np.full(N, 0.2))
+
+    say(command(np.full(N, 0.2)))
+    wait_until(lambda: heard[-1].position[0] == 0.2)
+    errors = node.counts["errors: joint_command"]
+    repeat(say, both, lambda: node.counts["errors: joint_command"] > errors)
+
+
+@pytest.mark.parametrize("graph", [("-p", "any_writer:=true")], indirect=True)
+def test_a_robot_that_may_follow_anybody_does(graph):
+    graph.run(MockRobotNode())
+    heard, say = graph.hear(topics.JOINT_STATES), graph.say(topics.JOINT_COMMAND)
+    say(joints(np.full(N, 0.1)))
+    wait_until(lambda: heard and heard[-1].position[0] == 0.1)
 
 
 def test_sources_propose_only_while_there_are_joint_states(graph):
