@@ -41,6 +41,14 @@ class MotorSample:
     torque_on: BoolArray
 
 
+@dataclass(frozen=True)
+class MotorCommand:
+    """What the motors are to do: go to q (n,) rad in the robot's joint order, or be without torque."""
+
+    q: FloatArray
+    limp: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class CameraImage:
     """One picture. rgb: (height, width, 3) uint8; stamp_ns: ROS time of capture."""

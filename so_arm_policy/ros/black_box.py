@@ -25,7 +25,7 @@ from sensor_msgs.msg import JointState
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
-from so_arm_policy.core.values import JointSample, MotorSample, Proposal
+from so_arm_policy.core.values import JointSample, MotorCommand, MotorSample, Proposal
 from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.safety.values import TickInput, Verdict
@@ -213,7 +213,8 @@ def _messages(robot: RobotConfig, ticks: Sequence[Noted]) -> Iterator[tuple[int,
             motors = tick.motors
             messages.append((topics.MOTOR_STATES, _motors_msg(robot, motors)))
         if verdict.command is not None:
-            messages.append((topics.JOINT_COMMAND, convert.joint_state(robot, now_ns, verdict.command)))
+            command = MotorCommand(verdict.command, verdict.limp)
+            messages.append((topics.JOINT_COMMAND, convert.motor_command_msg(robot, now_ns, command)))
         messages.append((topics.SAFETY_STATUS, _status_msg(now_ns, verdict)))
         yield max(0, now_ns), messages
 

@@ -17,7 +17,7 @@ from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.robot import CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, MotorSample, Proposal
+from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, MotorCommand, MotorSample, Proposal
 from so_arm_policy.msg import ActionChunk, JointCommand, MotorStates, SceneContext, SimState
 from so_arm_policy.sim.scene import Scene
 
@@ -56,6 +56,29 @@ def joint_state(robot: RobotConfig, now_ns: int, q: FloatArray, dq: FloatArray |
     msg.position = doubles(q)
     if dq is not None:
         msg.velocity = doubles(dq)
+    return msg
+
+
+def motor_command(msg: JointState, robot: RobotConfig) -> MotorCommand:
+    """Return what joint_command asks for. Raises InputError when a joint is missing, double or not finite.
+
+    effort: empty, or the most that each motor may use; all 0: none, the arm goes limp. Nothing else is understood.
+    """
+    q = robot.order(msg.name, msg.position, "joint_command position")
+    if not len(msg.effort):
+        return MotorCommand(q)
+    effort = robot.order(msg.name, msg.effort, "joint_command effort")
+    if effort.any():
+        raise InputError(f"joint_command effort: got {effort}, expected nothing, or all 0 for no torque")
+    return MotorCommand(q, limp=True)
+
+
+def motor_command_msg(robot: RobotConfig, now_ns: int, value: MotorCommand, writer: str = "") -> JointState:
+    """Return the message of a joint_command that `writer` signs."""
+    msg = joint_state(robot, now_ns, value.q)
+    msg.header.frame_id = writer
+    if value.limp:
+        msg.effort = doubles(np.zeros(len(value.q)))
     return msg
 
 

@@ -21,6 +21,10 @@ class MockRobotNode(RobotNode[RobotNodeConfig]):
         self._mock.step(command)
         return self._mock.q, self._mock.dq
 
+    def set_limp(self, limp: bool) -> None:
+        """Nothing falls here."""
+        self._mock.limp = limp
+
     def publish_more(self, now_ns: int) -> None:
         """There is nothing more."""
 

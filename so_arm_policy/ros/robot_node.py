@@ -11,6 +11,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.latest import Latest
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
+from so_arm_policy.core.values import MotorCommand
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.params import parameter
@@ -36,7 +37,8 @@ class RobotNode(TickNode[C]):
     def __init__(self, name: str, config_type: type[C]) -> None:
         """Raises ConfigError."""
         super().__init__(name, config_type)
-        self._commands: Latest[FloatArray] = Latest()
+        self._commands: Latest[MotorCommand] = Latest()
+        self._limp = False
         self._commanded_ns: int | None = None
         self._followed = Followed(round(self.config.command_timeout_s * NS), anybody=self.config.any_writer)
         self._states = self.speak(topics.JOINT_STATES)
@@ -50,6 +52,10 @@ class RobotNode(TickNode[C]):
         """Move one tick towards `command` (n,) rad, None for the last one; return positions and velocities."""
 
     @abstractmethod
+    def set_limp(self, limp: bool) -> None:
+        """Take the torque from the motors, or give it back; the command that comes with it is where they are."""
+
+    @abstractmethod
     def publish_more(self, now_ns: int) -> None:
         """Publish what the robot says besides joint_states, in the tick with stamp `now_ns`."""
 
@@ -59,7 +65,11 @@ class RobotNode(TickNode[C]):
 
     def tick(self, tick: Tick) -> None:
         """Advance and publish."""
-        q, dq = self.advance(self._commands.take())
+        command = self._commands.take()
+        if command is not None and command.limp != self._limp:
+            self._limp = command.limp
+            self.set_limp(command.limp)
+        q, dq = self.advance(None if command is None else command.q)
         self.steps += 1
         now_ns = self.robot_time_ns()
         if self._clock_topic is not None:
@@ -81,11 +91,12 @@ class RobotNode(TickNode[C]):
             **super().facts(),
             "real_time_factor": self.steps * NS / CONTROL_HZ / max(now_ns - self._began_ns, 1),
             "holding": silent,
+            "limp": self._limp,
             "joint_command_age_ms": age_ms(now_ns, commanded_ns),
         }
 
     def _on_command(self, msg: JointState) -> None:
-        q, now_ns = self.robot.order(msg.name, msg.position, "joint_command"), time.monotonic_ns()
+        command, now_ns = convert.motor_command(msg, self.robot), time.monotonic_ns()
         self._followed.check(msg.header.frame_id, now_ns)
-        self._commands.put(q)
+        self._commands.put(command)
         self._commanded_ns = now_ns

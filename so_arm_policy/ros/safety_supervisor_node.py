@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.ticks import Tick
-from so_arm_policy.core.values import MotorSample
+from so_arm_policy.core.values import MotorCommand, MotorSample
 from so_arm_policy.msg import JointCommand, MotorStates
 from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
@@ -92,9 +92,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         )
         verdict = self._supervisor.step(given)
         if verdict.command is not None:
-            msg = convert.joint_state(self.robot, now_ns, verdict.command)
-            msg.header.frame_id = self._writer.signature
-            self._commands.publish(msg)
+            command = MotorCommand(verdict.command, verdict.limp)
+            self._commands.publish(convert.motor_command_msg(self.robot, now_ns, command, self._writer.signature))
             self.counts["joint_command"] += 1
         self._black_box.note(given, verdict)
         if verdict.mode is Mode.ESTOP and before is not Mode.ESTOP:

@@ -91,6 +91,10 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
         self._just_done = judgement is not None and judgement.update(self._simulator)
         return self._simulator.q, self._simulator.dq
 
+    def set_limp(self, limp: bool) -> None:
+        """Let the arms fall, or hold them."""
+        self._simulator.limp = limp
+
     def publish_more(self, now_ns: int) -> None:
         """Publish motors, the state to draw, and how far the task is: regularly, and at once when it is done."""
         if self.steps % MOTOR_TICKS == 0:

@@ -18,13 +18,13 @@ class StatusWriter:
         """publisher: of safety/status."""
         self._publisher = publisher
         self._since = PERIOD_TICKS
-        self._mode: tuple[int, str] | None = None
+        self._mode: tuple[int, str, bool] | None = None
         self._reason: tuple[str, ...] = ()
 
     def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box: str = "") -> None:
         """Look at the verdict of one tick. black_box: path of the newest bag, or ""."""
         self._since += 1
-        mode = (int(verdict.mode), supervisor.source)
+        mode = (int(verdict.mode), supervisor.source, verdict.limp)
         reason = (verdict.code, *verdict.doubts)
         changed = mode != self._mode or (reason != self._reason and self._since > QUIET_TICKS)
         if changed or self._since >= PERIOD_TICKS:
@@ -47,6 +47,7 @@ def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box:
         black_box=black_box,
         doubts=list(verdict.doubts),
         slowed=verdict.slowed,
+        limp=verdict.limp,
         worst_margin=supervisor.take_worst_margin(),
     )
     msg.header.stamp = convert.time_msg(now_ns)

@@ -86,6 +86,7 @@ class SupervisorConfig:
     on_novelty: str = "warn"
     on_disagreement: str = "warn"
     on_context_age: str = "slow"
+    estop_limp: bool = False
     position_margin_rad: float = 0.0
     velocity_scale: float = 1.0
     acceleration_scale: float = 1.0

@@ -214,5 +214,12 @@ def _check_motors(tick: Tick) -> Finding | None:
     return None
 
 
+def with_torque(tick: TickInput) -> TickInput:
+    """Return `tick` as it would be if the motors had torque, for an arm that is limp on purpose."""
+    if tick.motors is None:
+        return tick
+    return replace(tick, motors=replace(tick.motors, torque_on=np.ones_like(tick.motors.torque_on)))
+
+
 def _stop(code: str, text: str) -> Finding:
     return Finding(code, text, Action.ESTOP)

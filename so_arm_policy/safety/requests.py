@@ -21,6 +21,9 @@ def apply(
         cause = trouble
     if cause is not None and state.latched is None:
         state = replace(state, mode=Mode.ESTOP, latched=cause, target=None, letting_go=cause.code in plant.BLOCKED)
+        state = replace(state, going_limp=setup.config.estop_limp)
+    elif asked is not None:  # a second time, after the torque was back
+        state = replace(state, going_limp=setup.config.estop_limp)
     refused = []
     if tick.select is not None:
         if tick.select in setup.config.sources:
@@ -28,13 +31,9 @@ def apply(
         else:
             refused.append(f"select: got source {tick.select!r}, expected one of {list(setup.config.sources)}")
     if tick.reset:
-        after = _reset(setup, state, tick)
-        wrong = asked or rules.first_of_tick(Tick(setup, plant.observe(setup, after, tick), tick))
-        reason = _reset_refusal(state, tick, wrong)
+        state, reason = _reset(setup, state, tick, asked)
         if reason:
             refused.append(f"reset: {reason}")
-        else:
-            state = after
     return state, "; ".join(refused)
 
 
@@ -65,7 +64,22 @@ def _reset_refusal(state: SupervisorState, tick: TickInput, cause: Finding | Non
     return ""
 
 
-def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorState:
+def _reset(setup: Setup, state: SupervisorState, tick: TickInput, asked: Finding | None) -> tuple[SupervisorState, str]:
+    """Reset, or give a limp arm its torque back; returns why it was not reset, or "". asked: what asks for a stop."""
+    after = _anew(setup, state, tick)
+    seen = plant.with_torque(tick) if state.limp else tick
+    wrong = asked or rules.first_of_tick(Tick(setup, plant.observe(setup, after, seen), seen))
+    reason = _reset_refusal(state, tick, wrong)
+    if reason:
+        return state, reason
+    if not state.limp:
+        return after, ""
+    assert tick.sample is not None
+    here = Output.at_rest(tick.sample.q)
+    return replace(state, going_limp=False, output=here), "the motors hold the arm again, where it is; reset once more"
+
+
+def _anew(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorState:
     """Start anew from where the arm is: whatever was commanded before this instant is old.
 
     When the arm is far from the held command (it was limp, or moved by hand) the hold moves to the arm, at once,
@@ -87,5 +101,6 @@ def _reset(setup: Setup, state: SupervisorState, tick: TickInput) -> SupervisorS
         latched=None,
         plant=None,
         letting_go=False,
+        going_limp=False,
         doubts=None,
     )

@@ -150,12 +150,12 @@ def _advance(
 def _stop(
     setup: Setup, state: SupervisorState, tick: TickInput, finding: Finding, paid: bool
 ) -> tuple[Verdict, SupervisorState]:
-    """Brake, then hold, or let go what presses. Nothing moves in a tick that no time has paid for."""
+    """Brake, then hold, or let go what presses, or all. Nothing moves in a tick that no time has paid for."""
     assert state.output is not None
     output, target = state.output, state.target if state.letting_go else None
     if target is not None and plant.came_back(state, target):
         target = None
-    if state.letting_go and target is None and output.resting:
+    if state.letting_go and target is None and output.resting and not state.going_limp:
         target = plant.relief(setup, state, tick)
     if paid and target is not None:
         output = limiter.move(setup.limits, output, target, target).output
@@ -184,6 +184,7 @@ def _verdict(state: SupervisorState, action: Action, finding: Finding | None, ma
         margin=margin,
         doubts=doubt.codes(state),
         slowed=doubt.slows(state),
+        limp=state.limp,
     )
 
 

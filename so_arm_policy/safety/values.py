@@ -86,7 +86,7 @@ class Verdict:
     margin: distance of the proposal to the nearest limit as a share of it (1 far, 0 at it, negative beyond), None when
     no proposal was measured; refused: why a reset or selection asked for in this tick was not done.
     doubts: codes of the doubts in the source that last, whatever was decided; slowed: one of them lets it move at a
-    share of its speed only.
+    share of its speed only. limp: the motors are to be without torque.
     """
 
     action: Action
@@ -99,6 +99,7 @@ class Verdict:
     refused: str = ""
     doubts: tuple[str, ...] = ()
     slowed: bool = False
+    limp: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +157,8 @@ class SupervisorState:
     epoch_ns: ROS time before which everything is old. credit_ns: time not yet spent on motion.
     ros_moved_ns: monotonic time when the ROS clock last advanced. latched: what stopped everything.
     plant: what the measured states have shown so far. letting_go: joints that lag are let go once the arm has braked;
-    see safety/plant.py. doubts: in the acting source, None while there are none; see safety/doubt.py.
+    see safety/plant.py. going_limp: the motors are to be without torque once the arm has braked.
+    doubts: in the acting source, None while there are none; see safety/doubt.py.
     """
 
     mode: Mode
@@ -177,4 +179,10 @@ class SupervisorState:
     latched: Finding | None = None
     plant: "Plant | None" = None
     letting_go: bool = False
+    going_limp: bool = False
     doubts: "Doubts | None" = None
+
+    @property
+    def limp(self) -> bool:
+        """Whether the motors are to be without torque now."""
+        return self.going_limp and self.output is not None and self.output.resting

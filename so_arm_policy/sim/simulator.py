@@ -13,6 +13,8 @@ from so_arm_policy.sim.motion import Motion
 from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
 from so_arm_policy.sim.scene import Scene
 
+_MOTORS = 1  # bit of the actuators' group 0 in mjOption.disableactuator
+
 
 class Simulator:
     """SO-101 arms and a table in MuJoCo. Position servos follow the last command; without one they hold."""
@@ -38,6 +40,7 @@ class Simulator:
         pose = self.robot.home if q is None else self._checked(q)
         self.scene = scene
         self.ticks = 0
+        self.limp = False
         mujoco.mj_resetData(self.model, self.data)
         apply_scene(self.model, self.data, scene)
         self.data.qpos[self._qpos] = pose
@@ -74,7 +77,7 @@ class Simulator:
         return self.data.qvel[self._qvel]
 
     def motors(self, stamp_ns: int, received_ns: int) -> MotorSample:
-        """Return what the motors report: their load. There is no heat and no supply here, and torque is always on."""
+        """Return what the motors report: load and torque. There is no heat and no supply here."""
         unknown = np.full(len(self._ctrl), np.nan)
         return MotorSample(
             stamp_ns=stamp_ns,
@@ -82,8 +85,17 @@ class Simulator:
             load=self.data.actuator_force[self._ctrl] / self._full_nm,
             temperature_c=unknown,
             voltage_v=unknown,
-            torque_on=np.ones(len(self._ctrl), dtype=np.bool_),
+            torque_on=np.full(len(self._ctrl), not self.limp),
         )
+
+    @property
+    def limp(self) -> bool:
+        """Whether the motors are without torque; the arm falls then, as far as its friction lets it."""
+        return bool(self.model.opt.disableactuator & _MOTORS)
+
+    @limp.setter
+    def limp(self, limp: bool) -> None:
+        self.model.opt.disableactuator = _MOTORS if limp else 0
 
     @property
     def qpos(self) -> FloatArray:

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image, JointState
 from so_arm_policy.msg import MotorStates
 
 from so_arm_policy.core.errors import ConfigError, InputError
-from so_arm_policy.core.values import CameraImage, Chunk, Context, Proposal
+from so_arm_policy.core.values import CameraImage, Chunk, Context, MotorCommand, Proposal
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert
 from so_arm_policy.sim.scene import random_scene
@@ -101,6 +101,24 @@ def test_motor_states_are_found_by_name_and_may_hold_anything(order, load):
 def test_unusable_motor_states_are_refused_with_a_reason(msg, complaint):
     with pytest.raises(InputError, match=complaint):
         convert.motor_sample(msg, ROBOT, 0)
+
+
+@pytest.mark.parametrize("limp", [False, True])
+def test_commands_to_the_motors_come_back(limp):
+    sent = MotorCommand(ROBOT.home, limp)
+    msg = through_the_wire(convert.motor_command_msg(ROBOT, 5, sent, "somebody"))
+    got = convert.motor_command(msg, ROBOT)
+    np.testing.assert_array_equal(got.q, sent.q)
+    assert got.limp is limp
+    assert msg.header.frame_id == "somebody"
+
+
+@pytest.mark.parametrize("effort", [[0.0], [0.0] * (N - 1) + [0.1], [math.nan] * N])
+def test_an_effort_that_is_not_none_of_all_is_refused(effort):
+    msg = convert.joint_state(ROBOT, 5, ROBOT.home)
+    msg.effort = effort
+    with pytest.raises(InputError, match="joint_command effort"):
+        convert.motor_command(msg, ROBOT)
 
 
 scores = st.floats(width=32)

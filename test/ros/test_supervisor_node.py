@@ -11,9 +11,12 @@ from sensor_msgs.msg import JointState
 from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.srv import SelectSource
 
+from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.hold_node import HoldNode
 from so_arm_policy.ros.safety_supervisor_node import SafetySupervisorNode
+from so_arm_policy.ros.simulator_node import SimulatorNode
 
 
 def hold_proposal(sequence, q=ROBOT.home, **changes):
@@ -164,6 +167,35 @@ def test_a_second_supervisor_counts_once_it_speaks_since_a_silent_one_may_be_a_k
     twin.destroy_publisher(publisher)
     twin.destroy_node()
     world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+def test_a_stop_that_takes_the_torque_gives_it_back_at_the_first_reset_and_the_motion_at_the_second(
+    tmp_path, make_graph
+):
+    rules = tmp_path / "safety.yaml"
+    rules.write_text(find_shipped("config", "safety.yaml").read_text().replace("estop_limp: false", "estop_limp: true"))
+    supervisor = "safety_supervisor"
+    graph = make_graph("-p", f"{supervisor}:source:=hold", "-p", f"{supervisor}:safety:={rules}")
+    arm = graph.run(SimulatorNode())
+    graph.run(HoldNode())
+    world = Supervised(graph)
+    motors, states = graph.hear(topics.MOTOR_STATES), graph.hear(topics.JOINT_STATES)
+    wait_until(lambda: world.state() == SafetyStatus.ACTIVE)
+    assert world.ask(topics.ESTOP, topics.ESTOP.type.Request()).success
+    wait_until(lambda: not any(motors[-1].torque_on))
+    assert world.statuses[-1].limp
+    assert arm.facts()["limp"]
+    wait_until(lambda: np.abs(np.array(states[-1].position) - ROBOT.home).max() > 0.2)
+
+    def reset():
+        return world.ask(topics.RESET, topics.RESET.type.Request())
+
+    wait_until(lambda: "the motors hold the arm again" in reset().message)
+    wait_until(lambda: all(motors[-1].torque_on))
+    assert world.state() == SafetyStatus.ESTOP
+    assert not world.statuses[-1].limp
+    wait_until(lambda: reset().success)
+    wait_until(lambda: world.state() == SafetyStatus.ACTIVE)
 
 
 @pytest.mark.parametrize("limp", [0, N - 1])

@@ -127,6 +127,8 @@ def check_form(verdict: Verdict, state: SupervisorState) -> None:
     assert isinstance(state.joining, bool)
     assert not state.joining or state.mode in (Mode.ACTIVE, Mode.FALLBACK), "only who acts is still joining"
     assert isinstance(state.letting_go, bool)
+    assert verdict.limp is state.limp
+    assert not verdict.limp or state.latched is not None, "only what a stop has latched goes limp"
     assert verdict.command is None or not verdict.command.flags.writeable
 
 

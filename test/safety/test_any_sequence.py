@@ -95,7 +95,7 @@ class Judge:
     """Follows the world's verdicts tick by tick."""
 
     def __init__(self, world):
-        self.world, self.referee, self.mode = world, None, Mode.INIT
+        self.world, self.referee, self.mode, self.limp = world, None, Mode.INIT, False
 
     def tick(self, event):
         world = self.world
@@ -119,6 +119,7 @@ class Judge:
 
     def check(self, verdict, changes, measured, frozen, stood):
         reset = changes.get("reset", False) and "reset:" not in verdict.refused
+        revived, self.limp = self.limp and not verdict.limp, verdict.limp
         assert verdict.mode in DIAGRAM[self.mode]
         if self.mode is Mode.ESTOP and verdict.mode is not Mode.ESTOP:
             assert reset
@@ -133,6 +134,9 @@ class Judge:
             return
         if self.referee is None:
             self.referee = Referee(self.world.robot, measured.q)
+        elif revived:
+            assert changes.get("reset", False)
+            self.referee = Referee(self.world.robot, measured.q)
         elif reset:
             before = self.referee.q
             if np.abs(measured.q - before).max() > 0.15:
@@ -141,10 +145,10 @@ class Judge:
 
 
 @settings(max_examples=3 * settings.default.max_examples)
-@example([{"proposal": {"q": ("near", np.full(N, 0.125))}}, {"proposal": None, "ns": 10**8, "ros_ns": -1}], None)
-@given(st.lists(events, max_size=30), st.sampled_from([None, "hold"]))
-def test_any_sequence_of_events_keeps_the_limits_and_the_diagram(sequence, fallback):
-    world = World(ROBOT, fallback=fallback)
+@example([{"proposal": {"q": ("near", np.full(N, 0.125))}}, {"proposal": None, "ns": 10**8, "ros_ns": -1}], None, False)
+@given(st.lists(events, max_size=30), st.sampled_from([None, "hold"]), st.booleans())
+def test_any_sequence_of_events_keeps_the_limits_and_the_diagram(sequence, fallback, limp):
+    world = World(ROBOT, fallback=fallback, estop_limp=limp)
     judge = Judge(world)
     for event in sequence:
         for _ in range(event.get("repeat", 1)):

@@ -44,6 +44,25 @@ def test_arm_goes_to_the_command_and_holds_without_one(simulator):
     assert np.abs(simulator.q - before).max() < 0.005
 
 
+def test_a_limp_arm_falls_and_is_caught_where_it_is_told_to_be(simulator):
+    simulator.reset(random_scene(0))
+    simulator.limp = True
+    for _ in range(60):
+        simulator.step()
+    fallen = simulator.q
+    assert np.abs(fallen - simulator.robot.home).max() > 0.2
+    assert not simulator.motors(0, 0).torque_on.any()
+    assert not simulator.motors(0, 0).load.any()
+    simulator.limp = False
+    for _ in range(60):
+        simulator.step(fallen)
+    assert simulator.motors(0, 0).torque_on.all()
+    assert np.abs(simulator.q - fallen).max() < 0.1
+    simulator.limp = True
+    simulator.reset(random_scene(0))
+    assert not simulator.limp
+
+
 def test_cubes_come_to_rest_where_the_scene_says(simulator):
     scene = random_scene(5)
     simulator.reset(scene)

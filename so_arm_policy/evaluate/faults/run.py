@@ -236,6 +236,7 @@ class _Run:
                 self._reasons[verdict.code] += 1
             if verdict.command is not None and self._referee.sent(verdict.command):
                 command = verdict.command
+                self._simulator.limp = verdict.limp
         if command is not None:
             self._commands.append(command)
             for proposal in arrived if honest is not None and injector is self._injector else []:
