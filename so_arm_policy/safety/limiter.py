@@ -116,10 +116,14 @@ class _Box:
 
     def overshoot(self, moves: FloatArray) -> int | None:
         """Return the joint that could not stop before a position limit after its move, or None."""
+        return next((i for i in self.near_limits(moves) if not self._stops(i, float(moves[i]))), None)
+
+    def near_limits(self, moves: FloatArray) -> list[int]:
+        """Return the joints for which it is a question whether they stop in time; the others are far from any limit."""
         longest = self.limits.longest_stop
         near = (self.above - moves <= longest) & (self.fastest_up > 0.0)
         near |= (self.below + moves <= longest) & (self.fastest_down > 0.0)
-        return next((i for i in near.nonzero()[0].tolist() if not self._stops(i, float(moves[i]))), None)
+        return list(near.nonzero()[0].tolist())
 
     def allowed(self, i: int, move: float) -> float:
         """Return what joint `i` may do of `move`, which lies in low..high: as much as lets it stop in time."""
@@ -162,7 +166,7 @@ def _scaled(box: _Box, wanted: FloatArray) -> FloatArray:
     change = wanted - box.brake
     # Rounding must not make the box empty: braking is always allowed.
     edge = np.clip(wanted, np.minimum(box.low, box.brake), np.maximum(box.high, box.brake))
-    for i in range(len(edge)):
+    for i in box.near_limits(edge):
         edge[i] = box.allowed(i, float(edge[i]))
     ratio = np.divide(edge - box.brake, change, out=np.ones_like(change), where=np.abs(change) > ROUNDING)
     return box.brake + change * min(1.0, max(0.0, float(ratio.min())))

@@ -35,29 +35,42 @@ def slower(u: float, a: float, A: float, J: float) -> float:
 
     A joint that was already turning round too fast to stand still goes on past zero as little as it can.
     """
-    if u < 0.0:
-        return -slower(-u, -a, A, J)
-    least, most = -min(a + J, A), min(J - a, A)
-    return u - min(max(given_up(u, J), least), most)
+    return -_slower(-u, -a, A, J) if u < 0.0 else _slower(u, a, A, J)
 
 
 def way_to_rest(u: float, a: float, A: float, J: float) -> tuple[float, float]:
     """Return how far ahead and how far back, both >= 0, rad, a joint still gets that comes to rest from now on."""
     full = _full_braking_above(A, J)
     at = ahead = back = 0.0
+    sign = 1.0  # of u, which is kept positive
     for _ in range(TICKS):
-        if u == 0.0 and abs(a) <= J:
+        if u < 0.0:
+            u, a, sign = -u, -a, -sign
+        if u == 0.0 and -J <= a <= J:
             break
-        if abs(a) >= A and abs(u) >= full + A and u * a < 0.0:  # many ticks of the same change, in one go
-            n = math.floor((abs(u) - full) / A)
-            at += math.copysign(n * abs(u) - A * n * (n + 1) / 2.0, u)
-            u -= math.copysign(n * A, u)
+        if a <= -A and u >= full + A:  # many ticks of the same change, in one go
+            n = math.floor((u - full) / A)
+            at += sign * (n * u - A * n * (n + 1) / 2.0)
+            u -= n * A
         else:
-            following = slower(u, a, A, J)
+            following = _slower(u, a, A, J)
             u, a = following, following - u
-            at += u
-        ahead, back = max(ahead, at), max(back, -at)
+            at += sign * u
+        if at > ahead:
+            ahead = at
+        elif -at > back:
+            back = -at
     return ahead, back
+
+
+def _slower(u: float, a: float, A: float, J: float) -> float:
+    """`slower` for u >= 0. Written out: this is where a tick of the supervisor spends most of its time."""
+    change = given_up(u, J) if u > J else u
+    least = -a - J if a + J < A else -A
+    if change < least:
+        change = least
+    most = J - a if J - a < A else A
+    return u - (most if change > most else change)
 
 
 def _full_braking_above(A: float, J: float) -> float:
