@@ -5,6 +5,7 @@ same disturbances: its p99 is what the machine itself adds. Times are of the sup
 """
 
 import argparse
+import array
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from so_arm_policy.core.process import rss_mib  # noqa: E402
 from so_arm_policy.core.robot import RobotConfig  # noqa: E402
 from so_arm_policy.core.values import JointSample, Proposal  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
@@ -104,7 +106,7 @@ def _count(n: int) -> int:
     return time.perf_counter_ns() - begin
 
 
-def row(name: str, durations: list[int], bare: np.ndarray) -> str:
+def row(name: str, durations: "array.array[int]", bare: np.ndarray) -> str:
     """One line of the table; bare: p50, p99 and p99.9 of the bare loop, ns."""
     values = np.percentile(durations, [50, 99, 99.9])
     figures = " ".join(f"{value / 1000:9.1f}" for value in (*values, max(durations)))
@@ -116,20 +118,22 @@ def main() -> int:
     """Time every case in turns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ticks", type=int, default=20_000, help="ticks for each case (default %(default)s)")
+    names = [f"{robot} {name}" for robot in ("so101", "so101_bimanual") for name in CASES]
+    parser.add_argument("--only", choices=names, action="append", help="one case, or more of them (default: all)")
     args = parser.parse_args()
-    cases = {
-        f"{robot} {name}": Case(load_robot(robot), wish)
-        for robot in ("so101", "so101_bimanual")
-        for name, wish in CASES.items()
-    }
+    cases = {}
+    for name in args.only or names:
+        robot, wish = name.split()
+        cases[name] = Case(load_robot(robot), CASES[wish])
+    memory_mib = rss_mib()
     counts = counts_in(100_000)
-    durations: dict[str, list[int]] = {name: [] for name in ["bare loop", *cases]}
+    durations = {name: array.array("q") for name in ["bare loop", *cases]}
     for turn in range(1 + max(1, args.ticks // BLOCK)):
         blocks = {"bare loop": [_count(counts) for _ in range(BLOCK)]}
         blocks |= {name: case.block() for name, case in cases.items()}
         if turn > 0:  # the first turn warms up
             for name, block in blocks.items():
-                durations[name] += block
+                durations[name].extend(block)
     bare = np.percentile(durations["bare loop"], [50, 99, 99.9])
     print("one tick of the supervisor: us, and as a ratio to the bare loop of the same run")
     head = " ".join(f"{title:>9s}" for title in ("p50", "p99", "p99.9", "max"))
@@ -139,8 +143,11 @@ def main() -> int:
     for name, case in cases.items():
         halves = np.array_split(durations[name], 2)
         growth = np.median(halves[1]) / np.median(halves[0])
+        growth99 = np.percentile(halves[1], 99) / np.percentile(halves[0], 99)
         touched = sum(case.supervisor.counts.values()) / case.tick
-        print(f"{name}: {touched:.1%} of ticks touched, second half {growth:.2f} x the first")
+        print(f"{name}: {touched:.1%} of ticks touched, second half {growth:.2f} x the first (p99 {growth99:.2f} x)")
+    kept = sum(map(len, durations.values())) * 8 / 2**20
+    print(f"memory: {memory_mib:.1f} MiB before, {rss_mib():.1f} after, of which about {kept:.1f} for the durations")
     return 0
 
 
