@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=SPLITS,
         default=SPLITS[0],
-        help="episodes as in training, with phrasings never trained on, or about colour-kind pairs never trained on",
+        help="episodes as in training, with phrasings never trained on, or about colour-kind pairs never trained on; "
+        "`reach` has these two with --all-objects only",
     )
     parser.add_argument(
         "--all-objects",

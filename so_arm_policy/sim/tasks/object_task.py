@@ -49,7 +49,9 @@ class ObjectTask:
         held_out = split == "phrases"
         number = len(self.phrasings.held_out if held_out else self.phrasings.train)
         if not number:
-            raise ConfigError("split 'phrases': got a task without held-out phrasings, expected some")
+            raise ConfigError(
+                "split 'phrases': got a task without held-out phrasings, expected one in scenes of all objects"
+            )
         instruction = self.phrasings.say(int(rng.integers(number)), scene, goal, held_out=held_out)
         return Episode(seed=seed, scene=scene, instruction=instruction, goal=goal)
 
