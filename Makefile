@@ -62,7 +62,7 @@ lint: setup $(STAMPS)/dev ## Check style, format and types
 	$(BIN)/mypy
 
 .PHONY: mutants
-mutants: setup $(STAMPS)/dev $(STAMPS)/mutants ## Change the safety code bit by bit and see whether the tests notice (half an hour)
+mutants: setup $(STAMPS)/dev $(STAMPS)/mutants ## Change the safety code bit by bit and see whether the tests notice (38 minutes with JOBS=1)
 	$(OVERLAY) OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
 
 .PHONY: clean
