@@ -161,8 +161,12 @@ def test_a_second_supervisor_counts_once_it_speaks_since_a_silent_one_may_be_a_k
     world.feed(lambda: graph.tester.count_publishers("joint_command") == 2)
     world.node._writer.check()
     assert world.node._writer.faults == ()
-    publisher.publish(command(writer="safety_supervisor#twin"))
-    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher")
+
+    def both(sequence):
+        publisher.publish(command(writer="safety_supervisor#twin"))
+        return hold_proposal(sequence)
+
+    world.feed(lambda: world.statuses[-1].reason_code == "source.unknown_publisher", both)
     assert "one that signs 'safety_supervisor#twin'" in world.statuses[-1].reason_text
     twin.destroy_publisher(publisher)
     twin.destroy_node()
@@ -182,8 +186,8 @@ def test_a_stop_that_takes_the_torque_gives_it_back_at_the_first_reset_and_the_m
     motors, states = graph.hear(topics.MOTOR_STATES), graph.hear(topics.JOINT_STATES)
     wait_until(lambda: world.state() == SafetyStatus.ACTIVE)
     assert world.ask(topics.ESTOP, topics.ESTOP.type.Request()).success
-    wait_until(lambda: not any(motors[-1].torque_on))
-    assert world.statuses[-1].limp
+    wait_until(lambda: motors and not any(motors[-1].torque_on))
+    wait_until(lambda: world.statuses[-1].limp)
     assert arm.facts()["limp"]
     wait_until(lambda: np.abs(np.array(states[-1].position) - ROBOT.home).max() > 0.2)
 
@@ -193,7 +197,7 @@ def test_a_stop_that_takes_the_torque_gives_it_back_at_the_first_reset_and_the_m
     wait_until(lambda: "the motors hold the arm again" in reset().message)
     wait_until(lambda: all(motors[-1].torque_on))
     assert world.state() == SafetyStatus.ESTOP
-    assert not world.statuses[-1].limp
+    wait_until(lambda: not world.statuses[-1].limp)
     wait_until(lambda: reset().success)
     wait_until(lambda: world.state() == SafetyStatus.ACTIVE)
 
