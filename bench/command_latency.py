@@ -146,7 +146,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn (default %(default)s)")
     parser.add_argument("--turns", type=int, default=3, help="of each writer (default %(default)s)")
     parser.add_argument("--pass-on", action="store_true", help=argparse.SUPPRESS)
-    args, _ = parser.parse_known_args()
+    args = parser.parse_args()
+    if not (args.seconds > 0.0 and args.turns > 0):
+        parser.error(f"got {args.turns} turns of {args.seconds} s, expected more than none of each")
     if args.pass_on:
         run_node(PassOnNode)
     ages: dict[str, list[int]] = {SUPERVISED: [], PASSED_ON: []}
