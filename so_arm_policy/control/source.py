@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.values import JointSample
 
@@ -16,3 +17,13 @@ class Source(Protocol):
 
     def reset(self) -> None:
         """Forget all that was: the next command starts from the measured pose."""
+
+
+class TaskSource(Source, Protocol):
+    """A source that does what an instruction says to things that it is shown."""
+
+    def tell(self, instruction: str) -> None:
+        """Set what to do, in words; it begins as soon as the things are seen. Raises InputError, and changes nothing."""
+
+    def see(self, table: Tabletop, stamp_ns: int) -> None:
+        """Take note of what was on the table at `stamp_ns`, ROS time: as soon as the pictures were understood."""

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.objects import COLORS
 from so_arm_policy.core.ticks import BIN_NS
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.evaluate.demo_summary import KillEffect
 from so_arm_policy.evaluate.measure import measure
 from so_arm_policy.evaluate.recording import NodeRecord, Outcome, Recording, Series
-from so_arm_policy.sim.objects import COLORS
 
 WIDTH_IN = 10.4
 LEAST_SPAN_RAD = 0.2  # a joint that stands looks like one

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.objects import CUBE_SIZE_M
 from so_arm_policy.core.values import CameraImage, Image, JointSample
 from so_arm_policy.evaluate.recording import Frame, Recording
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.system2 import System2
 from so_arm_policy.sim.goal import Goal
 from so_arm_policy.sim.model import overhead_pixel
-from so_arm_policy.sim.objects import CUBE_SIZE_M
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Focus

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from so_arm_policy.control.grasp import OPEN_RAD, Grasp, find_grasp
 from so_arm_policy.control.ik import ArmIk, wrapped
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.goal import Step
-from so_arm_policy.sim.grasp import OPEN_RAD, Grasp, find_grasp
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.places import FLOOR_M, let_go, lies_in, place_center
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.truth import tabletop_of
 
 APPROACH, CLOSE, LIFT, CARRY, RELEASE, LEAVE = range(6)
 HOVER_M = 0.06  # above the grasp
@@ -22,7 +23,7 @@ def way_to_place(ik: ArmIk, simulator: Simulator, step: Step, arm: int = 0) -> P
     """Return the way of arm number `arm` to put an object to its place. Raises InputError when out of reach."""
     assert step.place is not None
     base = np.array(simulator.robot.arms[arm].base_xyz)
-    grasp = find_grasp(simulator, step.object, base)
+    grasp = find_grasp(tabletop_of(simulator), step.object, base)
     center = simulator.object_position(step.object)
     hang = float(grasp.point[2] - max(0.0, center[2] - simulator.half_height(step.object)))
     target = place_center(simulator.scene, step.place) - base

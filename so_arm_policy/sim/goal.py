@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.sim.objects import OBJECT_COUNT
+from so_arm_policy.core.objects import OBJECT_COUNT
 
 PLACES = ("bowl", "plate")
 

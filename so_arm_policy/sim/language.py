@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.sim.goal import PLACES, Goal, Step
-from so_arm_policy.sim.objects import COLORS, KINDS
 from so_arm_policy.sim.scene import ObjectSet, Scene
 
 IN = {"bowl": "in the bowl", "plate": "on the plate"}

@@ -9,10 +9,10 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.objects import HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
 from so_arm_policy.core.robot import ArmConfig, CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.arm_model import arm_spec
-from so_arm_policy.sim.objects import HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
 from so_arm_policy.sim.scene import Scene
 
 SUBSTEPS = 4

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from so_arm_policy.control.grasp import OPEN_RAD, TIP_FROM_FIXED_JAW_M, find_grasp
 from so_arm_policy.control.ik import ArmIk, wrapped
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.carry import CARRY_Z_M, HOVER_M, LOST_M, MOVED_M, with_joint
 from so_arm_policy.sim.goal import Step
-from so_arm_policy.sim.grasp import OPEN_RAD, TIP_FROM_FIXED_JAW_M, find_grasp
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.places import place_center
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.truth import tabletop_of
 
 LEFT, RIGHT = 0, 1
 APPROACH, CLOSE, LIFT, MEET, COME, TAKE, LET_GO, WITHDRAW, CARRY, RELEASE, LEAVE = range(11)
@@ -36,7 +37,7 @@ def way_to_pass(iks: Sequence[ArmIk], simulator: Simulator, step: Step) -> Plan:
     left, right = iks[LEFT], iks[RIGHT]
     kind = simulator.scene.objects[step.object].kind
     base = np.array(simulator.robot.arms[LEFT].base_xyz)
-    grasp = find_grasp(simulator, step.object, base, LEFT_ABOVE_M[kind])
+    grasp = find_grasp(tabletop_of(simulator), step.object, base, LEFT_ABOVE_M[kind])
     roll = wrapped(grasp.yaw - left.facing(grasp.point - base))
     ready, there = _right_poses(simulator, right, kind, grasp.half)
 

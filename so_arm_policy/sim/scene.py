@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.objects import COLORS, KINDS, OBJECT_COUNT
 from so_arm_policy.sim.motion import Motion
-from so_arm_policy.sim.objects import COLORS, KINDS, OBJECT_COUNT
 
 Rgb = tuple[float, float, float]
 # A fixed camera that was bumped. Where it is cannot be told from its pictures: 1 cm would cost 8 mm of every place.

@@ -5,12 +5,12 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ShapeError
+from so_arm_policy.core.objects import HALF_SIZES, surface_distance
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import MotorSample
 from so_arm_policy.sim.model import SUBSTEPS, SceneIds, apply_scene, build_model
 from so_arm_policy.sim.motion import Motion
-from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
 from so_arm_policy.sim.scene import Scene
 
 _MOTORS = 1  # bit of the actuators' group 0 in mjOption.disableactuator

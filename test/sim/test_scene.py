@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
+from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.sim.motion import Motion
-from so_arm_policy.sim.objects import COLORS, KINDS
 from so_arm_policy.sim.scene import EVERYTHING, FOUNDATION, HELD_OUT_PAIRS, Scene, random_scene
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from so_arm_policy.control.grasp import OPEN_RAD
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
@@ -26,7 +27,6 @@ from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.expert import Expert, arm_iks
-from so_arm_policy.sim.grasp import OPEN_RAD
 from so_arm_policy.sim.law import TICK_S
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import EVERYTHING

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from so_arm_policy.control.grasp import find_grasp
 from so_arm_policy.control.ik import wrapped
 from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.sim.expert import Expert
 from so_arm_policy.sim.goal import PLACES
-from so_arm_policy.sim.grasp import find_grasp
 from so_arm_policy.sim.model import overhead_pixel
-from so_arm_policy.sim.objects import COLORS, KINDS
 from so_arm_policy.sim.places import place_center, places_of, rests_in
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.truth import tabletop_of
 
 Labels = dict[str, npt.NDArray[np.generic]]
 PLAN_STAGES = 12  # plans are padded to this by repeating their last stage
@@ -68,7 +69,7 @@ class SceneLabels:
         if z > ON_TABLE_M:
             return 1.0, 0.0, 0.0
         try:
-            roll = wrapped(find_grasp(simulator, number, base).yaw - math.atan2(y, x))
+            roll = wrapped(find_grasp(tabletop_of(simulator), number, base).yaw - math.atan2(y, x))
         except InputError:
             return 1.0, 0.0, 0.0
         return math.cos(roll), math.sin(roll), 1.0

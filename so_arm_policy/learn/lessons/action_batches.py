@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from so_arm_policy.control.grasp import SQUEEZE_RAD
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -22,7 +23,6 @@ from so_arm_policy.learn.demonstrations.episode_rows import ROW_TICKS
 from so_arm_policy.learn.demonstrations.labelled import Demonstrations
 from so_arm_policy.learn.demonstrations.recordings import Ints, Recordings, newest_frames
 from so_arm_policy.robot.description import load_robot
-from so_arm_policy.sim.grasp import SQUEEZE_RAD
 from so_arm_policy.sim.law import MAX_SPEED, Plan, Stages, rollout
 
 MOST_AGE_ROWS = 15  # of a context, when it is not the newest: half a second

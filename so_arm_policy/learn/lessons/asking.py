@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.policy.tokenizer import Tokenizer
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.language import Phrasings, filled
-from so_arm_policy.sim.objects import COLORS, KINDS
 from so_arm_policy.sim.tasks.task import Task
 
 DONE = 2  # progress: step under way, 0 or 1, or this

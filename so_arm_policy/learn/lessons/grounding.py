@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.learn.lessons.scene_batches import SceneBatch, SceneBatches
 from so_arm_policy.learn.scene_encoder import SceneEncoder, SceneFeatures
 from so_arm_policy.sim.goal import PLACES
-from so_arm_policy.sim.objects import COLORS, KINDS
 
 NAMING = 0.3  # weight of the loss of names
 FOUND_M = 0.02  # objects lie further apart

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.objects import KINDS
 from so_arm_policy.learn.demonstrations.labelled import Demonstrations
 from so_arm_policy.learn.demonstrations.labels import ABSENT
 from so_arm_policy.learn.demonstrations.recordings import Ints
@@ -16,7 +17,6 @@ from so_arm_policy.learn.lessons.asking import Words, answer, draw_question
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.goal import PLACES
 from so_arm_policy.sim.hand_view import hand_pixels
-from so_arm_policy.sim.objects import KINDS
 from so_arm_policy.sim.tasks.task import Task
 
 NO_COLOR = NOWHERE = -100  # what torch's cross entropy leaves out

@@ -7,10 +7,10 @@ import numpy as np
 
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.objects import height
 from so_arm_policy.sim.goal import Goal, Step
 from so_arm_policy.sim.language import FOUNDATION_REACH, REACH, Phrasings
 from so_arm_policy.sim.law import Plan
-from so_arm_policy.sim.objects import height
 from so_arm_policy.sim.scene import FOUNDATION, ObjectSet, Scene, SceneObject
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks.object_task import Held, ObjectTask

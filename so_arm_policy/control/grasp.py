@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from so_arm_policy.control.ik import wrapped
+from so_arm_policy.control.tabletop import Tabletop, Thing
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
-from so_arm_policy.sim.objects import HALF_SIZES, surface_distance
-from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.core.objects import HALF_SIZES
 
 OPEN_RAD = 0.45
 SQUEEZE_RAD = 0.10
@@ -45,20 +45,20 @@ def gap(angle: float) -> float:
     return GAP_AT_ZERO_M + GAP_PER_RAD_M * angle
 
 
-def find_grasp(simulator: Simulator, number: int, base: FloatArray, above_m: float | None = None) -> Grasp:
+def find_grasp(table: Tabletop, number: int, base: FloatArray, above_m: float | None = None) -> Grasp:
     """Return the grasp of object `number` for an arm with its base at (3,) m, all in the world frame.
 
     The jaws close along a horizontal axis of the object, the one that turns the wrist least and keeps clear of the
     other objects. above_m: how far above the middle they hold it; by default low, so that tall ones do not tip over.
     Raises InputError where no side is narrow enough.
     """
-    center = simulator.object_position(number)
+    center = table.things[number].position
     facing = math.atan2(center[1] - base[1], center[0] - base[0])
     best: tuple[float, float, float] | None = None
-    for direction, half in _sides(simulator, number, facing):
+    for direction, half in _sides(table.things[number], facing):
         for yaw in (direction, direction + math.pi):
             roll = abs(wrapped(yaw - facing))
-            crowded = max(0.0, CLEARANCE_M - _clearance(simulator, number, yaw)) / CLEARANCE_M
+            crowded = max(0.0, CLEARANCE_M - _clearance(table, number, yaw)) / CLEARANCE_M
             cost = roll + 20.0 * crowded + 100.0 * (roll > MOST_ROLL_RAD)
             if best is None or cost < best[0]:
                 best = cost, yaw, half
@@ -73,34 +73,32 @@ def find_grasp(simulator: Simulator, number: int, base: FloatArray, above_m: flo
     return Grasp(point, wrapped(yaw), closed, half)
 
 
-def _sides(simulator: Simulator, number: int, facing: float) -> list[tuple[float, float]]:
+def _sides(thing: Thing, facing: float) -> list[tuple[float, float]]:
     """Return horizontal directions along which jaws may close, rad, each with half of the object's width there, m."""
-    kind = simulator.scene.objects[number].kind
-    R_world_object = simulator.object_rotation(number)
-    upright = int(np.argmax(np.abs(R_world_object[2])))
+    kind, R_world_thing = thing.kind, thing.R_world_thing
+    upright = int(np.argmax(np.abs(R_world_thing[2])))
     if kind == "can" and upright == 2:
         return [(facing + turn, HALF_SIZES[kind][0]) for turn in (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2)]
     sides = []
     for axis in range(3):
         if axis == upright or 2 * HALF_SIZES[kind][axis] > WIDEST_M:
             continue
-        x, y, _ = R_world_object[:, axis]
+        x, y, _ = R_world_thing[:, axis]
         sides.append((math.atan2(y, x), HALF_SIZES[kind][axis]))
     return sides
 
 
-def _clearance(simulator: Simulator, number: int, yaw: float) -> float:
+def _clearance(table: Tabletop, number: int, yaw: float) -> float:
     """Distance from the open jaws' outsides to the nearest other object, m."""
-    center = simulator.object_position(number)
+    center = table.things[number].position
     along = np.array([math.cos(yaw), math.sin(yaw), 0.0])
     reach = gap(OPEN_RAD) / 2 + JAW_THICKNESS_M
     distances = [1.0]
-    for other, thing in enumerate(simulator.scene.objects):
+    for other, thing in enumerate(table.things):
         if other == number:
             continue
-        position, R_world_object = simulator.object_position(other), simulator.object_rotation(other)
         for side in (-reach, reach):
             point = center + side * along
-            point[2] = position[2]
-            distances.append(surface_distance(thing.kind, R_world_object.T @ (point - position)))
+            point[2] = thing.position[2]
+            distances.append(thing.surface_distance(point))
     return min(distances)
