@@ -23,7 +23,7 @@ class TaskSource(Source, Protocol):
     """A source that does what an instruction says to things that it is shown."""
 
     def tell(self, instruction: str) -> None:
-        """Set what to do, in words; it begins as soon as the things are seen. Raises InputError, and changes nothing."""
+        """Set what to do, in words; begun when the things are seen. Raises InputError, and changes nothing."""
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what was on the table at `stamp_ns`, ROS time: as soon as the pictures were understood."""
