@@ -1,4 +1,6 @@
-"""The things on the table: their kinds, sizes and colours, and how far a point is from one."""
+"""The things on the table: their kinds, sizes and colours, how far a point is from one, and what they are put into."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +26,19 @@ HALF_SIZES: dict[str, tuple[float, float, float]] = {
     "brick": (0.026, 0.012, 0.012),
 }
 KINDS = tuple(HALF_SIZES)
+
+
+@dataclass(frozen=True)
+class Dish:
+    """A round thing to put others into. Radii of its lower side and its rim, its height, and that of its floor, m."""
+
+    lower_radius_m: float
+    rim_radius_m: float
+    height_m: float
+    floor_m: float
+
+
+DISHES = {"bowl": Dish(0.042, 0.058, 0.039, 0.004), "plate": Dish(0.055, 0.055, 0.006, 0.006)}
 CUBE_SIZE_M = 2 * HALF_SIZES["cube"][0]
 
 

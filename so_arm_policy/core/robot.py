@@ -65,10 +65,32 @@ class MotorLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CameraConfig:
-    """One camera: picture size in pixels, frames a second, vertical field of view in degrees (simulator only).
+class CameraStand:
+    """Where a camera stands that no arm carries: its place and what is in the middle of its picture, world frame, m.
 
-    frame_id is the optical frame of REP-103.
+    roll_deg: how far it is turned clockwise from where its picture's upper edge is level.
+    """
+
+    position: tuple[float, float, float]
+    target: tuple[float, float, float]
+    roll_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are not finite, and a camera that looks nowhere or straight down or up."""
+        numbers = (*self.position, *self.target, self.roll_deg)
+        if not all(math.isfinite(v) and abs(v) <= 360.0 for v in numbers):
+            raise ConfigError(f"camera's stand: got {numbers}, expected finite numbers")
+        if not math.dist(self.position[:2], self.target[:2]) > 1e-3:
+            raise ConfigError(
+                f"camera's stand: got {self.position} that looks at {self.target}, expected at least 1 mm aside"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraConfig:
+    """One camera: picture size in pixels, frames a second, vertical field of view in degrees.
+
+    frame_id is the optical frame of REP-103. stand: None for a camera that an arm carries.
     """
 
     name: str
@@ -77,6 +99,7 @@ class CameraConfig:
     fps: float
     fovy_deg: float
     frame_id: str
+    stand: CameraStand | None = None
 
     def __post_init__(self) -> None:
         """Refuse sizes and rates that no camera has."""

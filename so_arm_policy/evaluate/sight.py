@@ -18,7 +18,7 @@ from so_arm_policy.evaluate.recording import Frame, Recording
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.system2 import System2
 from so_arm_policy.sim.goal import Goal
-from so_arm_policy.sim.model import overhead_pixel
+from so_arm_policy.sim.model import standing_camera
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Focus
@@ -94,7 +94,7 @@ def _sight(recording: Recording, truth: Truth, bundle: Bundle, system2: System2,
     if OVERHEAD in pictures:
         seen = np.stack([point, focus.place])
         scene = recording.scene_at(any_frame.time_s)
-        ring, square = overhead_pixel(recording.robot.camera(OVERHEAD), seen, scene)
+        ring, square = standing_camera(recording.robot.camera(OVERHEAD), scene).shares(seen)
         if np.isfinite(ring).all():  # an untrained network may take it to be behind the camera
             _ring(pictures[OVERHEAD], ring)
         if placed:

@@ -51,11 +51,11 @@ def arm_links() -> tuple[Link, ...]:
         if body.name == WORLD:
             continue
         joint = body.joints[0] if body.joints else None
-        before = next((link.joints for link in links if link.name == _name(body.parent.name)), 0)
+        before = next((link.joints for link in links if link.name == link_name(body.parent.name)), 0)
         links.append(
             Link(
-                name=_name(body.name),
-                parent=_name(body.parent.name),
+                name=link_name(body.name),
+                parent=link_name(body.parent.name),
                 position=np.array(body.pos),
                 quaternion=np.array(body.quat) / np.linalg.norm(body.quat),
                 joint=joint.name if joint is not None else "",
@@ -67,7 +67,8 @@ def arm_links() -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _name(body: str) -> str:
+def link_name(body: str) -> str:
+    """Return the name of the link whose body is called `body` in the model."""
     return body.removesuffix("_so101_v1")
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -9,19 +10,17 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.core.objects import HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
+from so_arm_policy.core.objects import DISHES, HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
+from so_arm_policy.core.pinhole import Pinhole, look_at
 from so_arm_policy.core.robot import ArmConfig, CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.scene import Scene
 
 SUBSTEPS = 4
-OVERHEAD_POSITION = (0.52, 0.0, 0.46)
-OVERHEAD_TARGET = (0.19, 0.0, 0.0)
 LAMP_POSITION = (0.3, 0.3, 1.2)
 BOWL_WALLS = 14
-PLATE_RADIUS_M = 0.055
-PLATE_HEIGHT_M = 0.006
+OPTICAL = np.array([1.0, -1.0, -1.0])  # a camera's axes are right, up and back in MuJoCo; right, down and ahead here
 OUT_OF_SIGHT = (0.0, 0.0, -2.0)
 # Of objects with all but the jaws, whose rubber grips better: sliding, torsion, rolling.
 FRICTION = (0.6, 0.005, 0.0005)
@@ -130,12 +129,12 @@ def _add_bowl(spec: mujoco.MjSpec) -> None:
 def _add_plate(spec: mujoco.MjSpec) -> None:
     """A flat disc, 11 cm wide."""
     plate = spec.worldbody.add_body(name="plate")
-    half = PLATE_HEIGHT_M / 2
-    plate.add_geom(name="plate", type=_CYLINDER, size=(PLATE_RADIUS_M, half, 0), pos=(0, 0, half), rgba=_CHINA)
+    radius, half = DISHES["plate"].rim_radius_m, DISHES["plate"].height_m / 2
+    plate.add_geom(name="plate", type=_CYLINDER, size=(radius, half, 0), pos=(0, 0, half), rgba=_CHINA)
     plate.add_geom(
         name="plate_well",
         type=_CYLINDER,
-        size=(0.7 * PLATE_RADIUS_M, half, 0),
+        size=(0.7 * radius, half, 0),
         pos=(0, 0, half + 2e-4),
         rgba=(0.55, 0.62, 0.74, 1),
         contype=0,
@@ -145,62 +144,48 @@ def _add_plate(spec: mujoco.MjSpec) -> None:
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
     for camera in robot.cameras:
-        if camera.name == "overhead":
-            spec.worldbody.add_camera(
-                name="overhead",
-                pos=OVERHEAD_POSITION,
-                quat=_looking(OVERHEAD_POSITION, OVERHEAD_TARGET),
-                fovy=camera.fovy_deg,
-            )
+        if camera.stand is not None:
+            view = standing_camera(camera)
+            quat = _quaternion(view.R_world_optical)
+            spec.worldbody.add_camera(name=camera.name, fovy=camera.fovy_deg, pos=view.position, quat=quat)
+            # The model keeps where each stands: a scene may move one.
+            stand = (*camera.stand.position, *camera.stand.target, math.radians(camera.stand.roll_deg))
+            spec.add_numeric(name=camera.name, data=stand, size=len(stand))
             continue
         prefix = camera.name.removesuffix("wrist")
         found = spec.camera(f"{prefix}wrist_cam")
         if found is None or not camera.name.endswith("wrist"):
-            raise ConfigError(f"camera {camera.name!r}: expected 'overhead' or '<arm prefix>wrist' in the simulator")
+            raise ConfigError(f"camera {camera.name!r}: got no stand, expected one, or the name '<arm prefix>wrist'")
         found.name, found.fovy = camera.name, camera.fovy_deg
 
 
-def overhead_pixel(camera: CameraConfig, points: FloatArray, scene: Scene | None = None) -> FloatArray:
-    """Return where points (..., 3) m, world frame, appear in the overhead picture: column and row, 0..1 of its size.
-
-    scene: says where the camera is moved to; without one it stands as usual. Shape (..., 2), NaN for what lies behind
-    it; pinhole model without distortion.
-    """
-    position, target = _overhead_pose(scene)
-    R_world_camera = np.zeros(9)
-    mujoco.mju_quat2Mat(R_world_camera, _looking(position, target))
-    return picture_of((points - np.array(position)) @ R_world_camera.reshape(3, 3), camera)
+def standing_camera(camera: CameraConfig, scene: Scene | None = None) -> Pinhole:
+    """Return a camera where it stands, moved as `scene` says. Raises ConfigError for one that an arm carries."""
+    stand = camera.stand
+    if stand is None:
+        raise ConfigError(f"camera {camera.name!r}: got one that an arm carries, expected one with a stand")
+    position, target = _moved(stand.position, stand.target, scene)
+    return Pinhole(camera, position, look_at(position, target, math.radians(stand.roll_deg)))
 
 
-def picture_of(points: FloatArray, camera: CameraConfig) -> FloatArray:
-    """Return where points (..., 3) m in the frame of a MuJoCo camera (-z forward, +y up) appear in its picture.
-
-    Column and row, 0..1 of its size, (..., 2); NaN for what lies behind it.
-    """
-    ahead = np.where(points[..., 2] < 0.0, -points[..., 2], np.nan)
-    half = math.tan(math.radians(camera.fovy_deg) / 2)
-    column, row = points[..., 0] / ahead / (half * camera.width / camera.height), -points[..., 1] / ahead / half
-    return (np.stack([column, row], axis=-1) + 1.0) / 2.0
+def camera_in(data: mujoco.MjData, camera: CameraConfig) -> Pinhole:
+    """Return any camera where the model has it now."""
+    found = data.camera(camera.name)
+    return Pinhole(camera, found.xpos.copy(), found.xmat.reshape(3, 3) * OPTICAL)
 
 
-def _overhead_pose(scene: Scene | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return where the overhead camera stands and what it is turned to."""
+def _moved(position: Sequence[float], target: Sequence[float], scene: Scene | None) -> tuple[FloatArray, FloatArray]:
+    """Return where a camera stands and what it is turned to in `scene`, (3,) m each."""
     if scene is None:
-        return OVERHEAD_POSITION, OVERHEAD_TARGET
-    x, y, z = OVERHEAD_TARGET
-    position = tuple(a + b for a, b in zip(OVERHEAD_POSITION, scene.camera_xyz, strict=True))
-    return position, (x + scene.camera_aim[0], y + scene.camera_aim[1], z)
+        return np.array(position), np.array(target)
+    return np.add(position, scene.camera_xyz), np.add(target, (*scene.camera_aim, 0.0))
 
 
-def _looking(position: tuple[float, ...], target: tuple[float, ...]) -> np.ndarray:
-    """Quaternion of a MuJoCo camera (-z forward, +y up) at `position` that sees `target`; world z up."""
-    back = np.subtract(position, target)
-    back = back / np.linalg.norm(back)
-    right = np.cross((0.0, 0.0, 1.0), back)
-    right /= np.linalg.norm(right)
-    R_world_camera = np.column_stack([right, np.cross(back, right), back])
+def _quaternion(R_world_optical: FloatArray) -> FloatArray:
+    """Return the quaternion of MuJoCo's camera (-z forward, +y up) for an optical frame."""
+    right, down, ahead = R_world_optical.T
     quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, R_world_camera.ravel())
+    mujoco.mju_mat2Quat(quat, np.column_stack([right, -down, -ahead]).ravel())
     return quat
 
 
@@ -217,7 +202,7 @@ class SceneIds:
     qvel: tuple[int, ...]
     bowl: int
     plate: int
-    overhead: int
+    standing: tuple[int, ...]
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "SceneIds":
@@ -230,7 +215,7 @@ class SceneIds:
             qvel=tuple(int(model.joint(n).dofadr[0]) for n in names),
             bowl=model.body("bowl").id,
             plate=model.body("plate").id,
-            overhead=mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "overhead"),
+            standing=tuple(model.camera(model.numeric(i).name).id for i in range(model.nnumeric)),
         )
 
 
@@ -254,7 +239,8 @@ def apply_scene(model: mujoco.MjModel, data: mujoco.MjData, scene: Scene) -> Non
     model.light_diffuse[:] = 0.6 * tint
     model.vis.headlight.diffuse[:] = 0.35 * tint
     model.vis.headlight.ambient[:] = 0.25 * tint
-    if ids.overhead >= 0:
-        position, target = _overhead_pose(scene)
-        model.cam_pos[ids.overhead] = position
-        model.cam_quat[ids.overhead] = _looking(position, target)
+    for number, camera in enumerate(ids.standing):
+        stand = model.numeric(number).data
+        position, target = _moved(stand[:3], stand[3:6], scene)
+        model.cam_pos[camera] = position
+        model.cam_quat[camera] = _quaternion(look_at(position, target, stand[6]))

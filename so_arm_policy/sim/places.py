@@ -6,15 +6,15 @@ import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.objects import DISHES
 from so_arm_policy.sim.goal import PLACES
-from so_arm_policy.sim.model import PLATE_HEIGHT_M
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
 
 # How far from the middle the centre of a thing may be, m, and how high above the table.
 WITHIN_M = {"bowl": 0.048, "plate": 0.055}
 BELOW_M = {"bowl": 0.050, "plate": 0.040}
-FLOOR_M = {"bowl": 0.004, "plate": PLATE_HEIGHT_M}
+FLOOR_M = {name: dish.floor_m for name, dish in DISHES.items()}
 STILL_M_S = 0.03
 AWAY_M = 0.03
 

@@ -3,7 +3,7 @@ import pytest
 
 from so_arm_policy.core.errors import ConfigError, ShapeError
 from so_arm_policy.robot.description import load_robot
-from so_arm_policy.sim.model import build_model, overhead_pixel
+from so_arm_policy.sim.model import build_model, standing_camera
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import EVERYTHING, random_scene
 
@@ -32,7 +32,7 @@ def test_cubes_appear_where_the_camera_geometry_says_in_their_colour(robot, simu
     simulator.reset(scene, robot.rest)
     picture = renderer.render(scene, simulator.qpos, "overhead").astype(float)
     for cube in scene.objects:
-        u, v = overhead_pixel(robot.camera("overhead"), np.array([cube.x, cube.y, 0.02]))
+        u, v = standing_camera(robot.camera("overhead")).shares(np.array([cube.x, cube.y, 0.02]))
         r, g, b = picture[int(v * picture.shape[0]), int(u * picture.shape[1])]
         seen = {"red": r > 1.6 * g, "green": g > 1.6 * r, "blue": b > 1.6 * r, "yellow": min(r, g) > 1.6 * b}
         assert seen[cube.color], (cube.color, r, g, b)
@@ -52,12 +52,12 @@ def test_the_moved_camera_sees_varied_objects_where_its_geometry_says(robot, sim
     picture = renderer.render(scene, simulator.qpos, "overhead").astype(float)
     camera = robot.camera("overhead")
     for i, thing in enumerate(scene.objects):
-        u, v = overhead_pixel(camera, simulator.object_position(i), scene)
+        u, v = standing_camera(camera, scene).shares(simulator.object_position(i))
         seen = picture[int(v * picture.shape[0]), int(u * picture.shape[1])]
         wanted = np.array(thing.rgb) * np.array(scene.tint)
         cosine = seen @ wanted / np.linalg.norm(seen) / np.linalg.norm(wanted)
         assert cosine > 0.97 or (thing.color == "black" and seen.max() < 60), (thing.words, seen)
-    moved = overhead_pixel(camera, np.zeros(3), scene) - overhead_pixel(camera, np.zeros(3))
+    moved = standing_camera(camera, scene).shares(np.zeros(3)) - standing_camera(camera).shares(np.zeros(3))
     assert 1e-5 < np.abs(moved).max() < 0.05
 
 

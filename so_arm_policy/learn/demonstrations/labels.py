@@ -17,7 +17,7 @@ from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.sim.expert import Expert
 from so_arm_policy.sim.goal import PLACES
-from so_arm_policy.sim.model import overhead_pixel
+from so_arm_policy.sim.model import standing_camera
 from so_arm_policy.sim.places import place_center, places_of, rests_in
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.simulator import Simulator
@@ -51,7 +51,7 @@ class SceneLabels:
         objects = np.array([simulator.object_position(i) for i in numbers])
         there = places_of(scene)
         places = np.array([place_center(scene, place if place in there else there[0]) for place in PLACES])
-        pixels = overhead_pixel(self.robot.camera("overhead"), np.concatenate([objects, places]), scene)
+        pixels = standing_camera(self.robot.camera("overhead"), scene).shares(np.concatenate([objects, places]))
         pixels[len(objects) + len(there) :] = ABSENT
         pixels[np.isnan(pixels)] = ABSENT
         return {

@@ -1,0 +1,108 @@
+"""Which thing, and where, explains a spot of one colour best: its silhouette is laid over the spot and moved about."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from so_arm_policy.control.perception.silhouette import Stance, coverage, outline
+from so_arm_policy.core.arrays import BoolArray, FloatArray
+from so_arm_policy.core.pinhole import Pinhole
+
+MARGIN_PX = 4  # around a spot, looked at too
+UNSEEN_COST = 0.15  # of a pixel that a silhouette would need and that something else hides
+TURNS = 6  # tried of each stance that looks different when turned
+STEPS = (0.003, 0.003, 0.15)  # m, m, rad: size of the first simplex
+EVALUATIONS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """One connected spot of a colour in a picture, with its surroundings.
+
+    window: (left, top, right, bottom), pixels; own: what is the spot; unsure: what may belong to it, or hide it, or
+    neither. own, unsure: (bottom - top, right - left).
+    """
+
+    view: Pinhole
+    window: tuple[int, int, int, int]
+    own: BoolArray
+    unsure: BoolArray
+
+    @property
+    def middle(self) -> FloatArray:
+        """Mean of its pixels, (2,) column and row."""
+        rows, columns = np.nonzero(self.own)
+        return np.array([columns.mean() + self.window[0] + 0.5, rows.mean() + self.window[1] + 0.5])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """A stance laid over a spot. x, y: m, world frame; yaw: rad; cost: share of the spot that is not explained."""
+
+    stance: Stance
+    x: float
+    y: float
+    yaw: float
+    cost: float
+
+
+def best_fit(spots: Sequence[Spot], stances: Sequence[Stance], start: Fit | None = None) -> Fit:
+    """Return what explains `spots`, the same thing in the pictures of several cameras, best.
+
+    start: where it was before; then only its neighbourhood and its stance are tried.
+    """
+    if start is not None:
+        return _refined(spots, start)
+    found = [_refined(spots, _first(spots, stance)) for stance in stances]
+    return min(found, key=lambda fit: fit.cost)
+
+
+def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) -> float:
+    """Return the number of pixels that a pose leaves unexplained, as a share of those of the spots."""
+    corners = stance.placed(x, y, yaw)
+    wrong = area = 0.0
+    for spot in spots:
+        size = float(spot.own.sum())
+        hull = outline(corners, spot.view)
+        if hull is None:
+            return math.inf
+        covered = coverage(hull, spot.window)
+        sure = ~spot.unsure
+        inside = float(covered.sum())
+        wrong += float(np.abs(covered - spot.own)[sure].sum()) + UNSEEN_COST * float(covered[spot.unsure].sum())
+        wrong += max(0.0, _area(hull) - inside)  # what lies outside the window is not of the spot
+        area += size
+    return wrong / max(area, 1.0)
+
+
+def _first(spots: Sequence[Spot], stance: Stance) -> Fit:
+    """Return the best of some turns where the middle of the silhouette is that of the spot."""
+    spot = spots[0]
+    height = stance.height or float(stance.corners[:, 2].mean())
+    x, y, _ = spot.view.on_plane(spot.middle, height).tolist()
+    turns = [stance.period * i / TURNS for i in range(TURNS)] if stance.period else [0.0]
+    fits = [Fit(stance=stance, x=x, y=y, yaw=yaw, cost=cost(spots, stance, x, y, yaw)) for yaw in turns]
+    return min(fits, key=lambda fit: fit.cost)
+
+
+def _refined(spots: Sequence[Spot], start: Fit) -> Fit:
+    """Return the best fit near `start`, by the simplex of Nelder and Mead, The Computer Journal 7, 1965."""
+    stance, free = start.stance, 3 if start.stance.period else 2
+    at = np.array([start.x, start.y, start.yaw])[:free]
+    simplex = np.vstack([at, at + np.diag(STEPS)[:free, :free]])
+
+    def unexplained(pose: FloatArray) -> float:
+        return cost(spots, stance, pose[0], pose[1], pose[2] if free == 3 else 0.0)
+
+    options = {"initial_simplex": simplex, "maxfev": EVALUATIONS, "xatol": 1e-4, "fatol": 1e-3}
+    found = minimize(unexplained, at, method="Nelder-Mead", options=options)
+    x, y, yaw = (*found.x.tolist(), 0.0)[:3]
+    return Fit(stance=stance, x=x, y=y, yaw=yaw, cost=float(found.fun))
+
+
+def _area(hull: FloatArray) -> float:
+    x, y = hull.T
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))

@@ -1,0 +1,101 @@
+"""What a thing would look like as a shape: its corners in a pose, seen by a camera, filled in."""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.objects import DISHES, HALF_SIZES
+from so_arm_policy.core.pinhole import Pinhole
+
+SUBPIXELS = 4  # along each side of a pixel
+_BITS = 4  # of OpenGL-like fixed point in fillConvexPoly
+_ROUND = 16  # corners for a circle
+_LYING = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the thing's z along the turned x axis
+
+
+@dataclass(frozen=True, eq=False)
+class Stance:
+    """One way in which a kind may stand on the table, up to a turn about the vertical.
+
+    R: (3, 3), without that turn; corners: (v, 3) m, about the thing's middle; height: of its middle, m; period: turn
+    after which it looks the same, rad (0: always).
+    """
+
+    kind: str
+    R: FloatArray
+    corners: FloatArray
+    height: float
+    period: float
+
+    def rotation(self, yaw: float) -> FloatArray:
+        """Return R_world_thing (3, 3) at a turn, rad."""
+        c, s = math.cos(yaw), math.sin(yaw)
+        return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ self.R
+
+    def placed(self, x: float, y: float, yaw: float) -> FloatArray:
+        """Return the corners (v, 3) m in the world frame."""
+        c, s = math.cos(yaw), math.sin(yaw)
+        turned = self.corners @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+        return turned + (x, y, self.height)
+
+
+@cache
+def stances() -> tuple[Stance, ...]:
+    """Return the ways in which the kinds of objects may stand: as they are put, and a can that has fallen over."""
+    can_x, _, can_z = HALF_SIZES["can"]
+    upright = np.eye(3)
+    can = np.concatenate([_circle(can_x, -can_z), _circle(can_x, can_z)])
+    return (
+        Stance("cube", upright, _box("cube"), HALF_SIZES["cube"][2], math.pi / 2),
+        Stance("can", upright, can, can_z, 0.0),
+        Stance("brick", upright, _box("brick"), HALF_SIZES["brick"][2], math.pi),
+        Stance("can", _LYING, can @ _LYING.T, can_x, math.pi),
+    )
+
+
+@cache
+def dishes() -> tuple[Stance, ...]:
+    """Return bowl and plate, whose middle is that of their lower side."""
+    return tuple(
+        Stance(
+            name,
+            np.eye(3),
+            np.concatenate([_circle(dish.lower_radius_m, 0.0), _circle(dish.rim_radius_m, dish.height_m)]),
+            0.0,
+            0.0,
+        )
+        for name, dish in DISHES.items()
+    )
+
+
+def outline(corners: FloatArray, view: Pinhole) -> FloatArray | None:
+    """Return the hull (k, 2) in pixels of corners (v, 3) m as `view` shows them; None where some lie behind it."""
+    pixels = view.pixels(corners)
+    if not np.isfinite(pixels).all():
+        return None
+    return cv2.convexHull(pixels.astype(np.float32))[:, 0].astype(np.float64)
+
+
+def coverage(hull: FloatArray, window: tuple[int, int, int, int]) -> FloatArray:
+    """Return how much of each pixel of `window` (left, top, right, bottom) a hull (k, 2) covers, 0..1."""
+    left, top, right, bottom = window
+    fine = np.zeros(((bottom - top) * SUBPIXELS, (right - left) * SUBPIXELS), dtype=np.uint8)
+    # A corner of the fine grid's first pixel is its middle for OpenCV.
+    points = (hull - (left, top)) * SUBPIXELS - 0.5
+    cv2.fillConvexPoly(fine, np.round(points * 2**_BITS).astype(np.int32), 1, shift=_BITS)
+    blocks = fine.reshape(bottom - top, SUBPIXELS, right - left, SUBPIXELS)
+    return blocks.sum(axis=(1, 3), dtype=np.int64) / SUBPIXELS**2
+
+
+def _box(kind: str) -> FloatArray:
+    signs = np.array(np.meshgrid((-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0))).reshape(3, -1).T
+    return signs * HALF_SIZES[kind]
+
+
+def _circle(radius: float, z: float) -> FloatArray:
+    turns = 2 * math.pi * np.arange(_ROUND) / _ROUND
+    return np.column_stack([radius * np.cos(turns), radius * np.sin(turns), np.full(_ROUND, z)])
