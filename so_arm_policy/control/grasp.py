@@ -46,25 +46,33 @@ def gap(angle: float) -> float:
 
 
 def find_grasp(table: Tabletop, number: int, base: FloatArray, above_m: float | None = None) -> Grasp:
-    """Return the grasp of object `number` for an arm with its base at (3,) m, all in the world frame.
+    """Return the best of `find_grasps`."""
+    return find_grasps(table, number, base, above_m)[0]
 
-    The jaws close along a horizontal axis of the object, the one that turns the wrist least and keeps clear of the
-    other objects. above_m: how far above the middle they hold it; by default low, so that tall ones do not tip over.
+
+def find_grasps(table: Tabletop, number: int, base: FloatArray, above_m: float | None = None) -> list[Grasp]:
+    """Return the grasps of thing `number` for an arm with its base at (3,) m, the best first, in the world frame.
+
+    The jaws close along a horizontal axis of the thing, best the one that turns the wrist least and keeps clear of the
+    others. above_m: how far above the middle they hold it; by default low, so that tall ones do not tip over.
     Raises InputError where no side is narrow enough.
     """
-    center = table.things[number].position
-    facing = math.atan2(center[1] - base[1], center[0] - base[0])
-    best: tuple[float, float, float] | None = None
-    for direction, half in _sides(table.things[number], facing):
+    thing = table.things[number]
+    facing = math.atan2(thing.position[1] - base[1], thing.position[0] - base[0])
+    found: list[tuple[float, Grasp]] = []
+    for direction, half in _sides(thing, facing):
         for yaw in (direction, direction + math.pi):
             roll = abs(wrapped(yaw - facing))
             crowded = max(0.0, CLEARANCE_M - _clearance(table, number, yaw)) / CLEARANCE_M
             cost = roll + 20.0 * crowded + 100.0 * (roll > MOST_ROLL_RAD)
-            if best is None or cost < best[0]:
-                best = cost, yaw, half
-    if best is None:
-        raise InputError(f"grasp: got object {number} with no side below {WIDEST_M} m, expected a narrower one")
-    _, yaw, half = best
+            found.append((cost, _grasp(thing, yaw, half, above_m)))
+    if not found:
+        raise InputError(f"grasp: got a {thing.words} with no side below {WIDEST_M} m, expected a narrower one")
+    return [grasp for _, grasp in sorted(found, key=lambda pair: pair[0])]
+
+
+def _grasp(thing: Thing, yaw: float, half: float, above_m: float | None) -> Grasp:
+    center = thing.position
     along = np.array([math.cos(yaw), math.sin(yaw), 0.0])
     point = center + along * (TIP_FROM_FIXED_JAW_M - gap(OPEN_RAD) / 2)
     low = np.clip(center[2], LOWEST_M, max(HIGHEST_M, center[2] - 0.006))

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from so_arm_policy.control.carrying import CARRY_Z_M, HOVER_M, with_joint
 from so_arm_policy.control.grasp import OPEN_RAD, TIP_FROM_FIXED_JAW_M, find_grasp
 from so_arm_policy.control.ik import ArmIk, wrapped
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.sim.carry import CARRY_Z_M, HOVER_M, LOST_M, MOVED_M, with_joint
+from so_arm_policy.sim.carry import LOST_M, MOVED_M
 from so_arm_policy.sim.goal import Step
 from so_arm_policy.sim.law import Plan
 from so_arm_policy.sim.places import place_center
