@@ -12,12 +12,16 @@ from so_arm_policy.core.objects import HALF_SIZES, surface_distance
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Thing:
-    """One object. position: of its middle, (3,) m; R_world_thing: (3, 3); both in the world frame."""
+    """One object. position: of its middle, (3,) m; R_world_thing: (3, 3); both in the world frame.
+
+    hidden: share of it that could not be seen.
+    """
 
     color: str
     kind: str
     position: FloatArray
     R_world_thing: FloatArray
+    hidden: float = 0.0
 
     @property
     def words(self) -> str:

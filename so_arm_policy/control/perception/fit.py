@@ -78,6 +78,17 @@ def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) 
     return wrong / max(area, 1.0)
 
 
+def hidden(spots: Sequence[Spot], fit: Fit) -> float:
+    """Return the share of a fitted silhouette that something else may hide, where it is seen best."""
+    corners, shares = fit.stance.placed(fit.x, fit.y, fit.yaw), [1.0]
+    for spot in spots:
+        hull = outline(corners, spot.view)
+        if hull is not None:
+            covered = coverage(hull, spot.window)
+            shares.append(1.0 - float(covered[~spot.unsure].sum()) / max(_area(hull), 1e-9))
+    return min(max(min(shares), 0.0), 1.0)
+
+
 def _first(spots: Sequence[Spot], stance: Stance) -> Fit:
     """Return the best of some turns where the middle of the silhouette is that of the spot."""
     spot = spots[0]

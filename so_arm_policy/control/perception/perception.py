@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from so_arm_policy.control.perception.colors import CHINA, LABELS, NOTHING, ColorConfig, Labels, labels
-from so_arm_policy.control.perception.fit import MARGIN_PX, Fit, Spot, best_fit
+from so_arm_policy.control.perception.fit import MARGIN_PX, Fit, Spot, best_fit, hidden
 from so_arm_policy.control.perception.silhouette import dishes, stances
 from so_arm_policy.control.tabletop import Tabletop, Thing
 from so_arm_policy.core.arrays import BoolArray, FloatArray
@@ -59,19 +59,28 @@ class Perception:
                         floor = DISHES[fit.stance.kind].floor_m
                         found_places[fit.stance.kind] = fit.cost, np.array([fit.x, fit.y, floor])
                     continue
-                fit = self._explained(spot, [others.get(label, []) for others in spots[1:]])
-                if fit.cost <= self._config.most_cost:
-                    things.append(_thing(label, fit))
+                thing = self._explained(label, spot, [others.get(label, []) for others in spots[1:]])
+                if thing is not None:
+                    things.append(thing)
         return Tabletop(things=tuple(things), places={name: place for name, (_, place) in found_places.items()})
 
-    def _explained(self, spot: Spot, elsewhere: Sequence[Sequence[Spot]]) -> Fit:
-        """Return the thing that a spot is, with what other cameras see of it."""
+    def _explained(self, color: str, spot: Spot, elsewhere: Sequence[Sequence[Spot]]) -> Thing | None:
+        """Return the thing that a spot is, with what other cameras see of it; None where it is none that is known."""
         fit = best_fit([spot], stances())
         same = [spot]
         for others in elsewhere:
-            near = [other for other in others if _apart(other, fit) <= self._config.same_m]
-            same += near[:1]
-        return fit if len(same) == 1 else best_fit(same, stances())
+            same += [other for other in others if _apart(other, fit) <= self._config.same_m][:1]
+        if len(same) > 1:
+            fit = best_fit(same, stances())
+        if fit.cost > self._config.most_cost:
+            return None
+        return Thing(
+            color=color,
+            kind=fit.stance.kind,
+            position=np.array([fit.x, fit.y, fit.stance.height]),
+            R_world_thing=fit.stance.rotation(fit.yaw),
+            hidden=hidden(same, fit),
+        )
 
     def _spots(self, picture: Picture) -> dict[str, list[Spot]]:
         shown = labels(picture.rgb, picture.hidden, self._config.colors)
@@ -100,8 +109,3 @@ def _apart(spot: Spot, fit: Fit) -> float:
     x, y, _ = spot.view.on_plane(spot.middle, fit.stance.height).tolist()
     distance = float(np.hypot(x - fit.x, y - fit.y))
     return distance if np.isfinite(distance) else np.inf
-
-
-def _thing(color: str, fit: Fit) -> Thing:
-    position = np.array([fit.x, fit.y, fit.stance.height])
-    return Thing(color=color, kind=fit.stance.kind, position=position, R_world_thing=fit.stance.rotation(fit.yaw))

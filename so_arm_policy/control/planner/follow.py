@@ -1,0 +1,56 @@
+"""Reach and track: go above a thing, down to it, and stay with it wherever it goes."""
+
+import numpy as np
+
+from so_arm_policy.control.grammar import Order
+from so_arm_policy.control.planner.actions import Follow, Interrupted, Leg, Means, Motion, Routine
+from so_arm_policy.control.planner.look import find
+from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError
+
+HOVER_M = 0.06  # above the top of the thing
+TOUCH_M = 0.009
+TRACK_M = 0.02  # not to push what moves
+STILL_M = 0.002  # a thing that is seen within that has not moved
+
+
+def reach(means: Means, order: Order) -> Routine:
+    """Touch the thing from above, and stay there."""
+    return _stay(means, order, TOUCH_M)
+
+
+def track(means: Means, order: Order) -> Routine:
+    """Stay just above the thing."""
+    return _stay(means, order, TRACK_M)
+
+
+def _stay(means: Means, order: Order, above_m: float) -> Routine:
+    (said,) = order.steps
+    while True:
+        try:
+            table = yield from find(means, said)
+            number = table.find(said.color, said.kind)
+            hover, down = (_over(means, table, number, height, means.robot.home) for height in (HOVER_M, above_m))
+            legs = (Leg(stage="approach", goal=hover, free=True), Leg(stage="descend", goal=down))
+            yield Motion(legs=legs, table=table, thing=number, watched=True)
+        except Interrupted:
+            continue
+        break
+    at = table.things[number].position
+    while True:
+        seen = yield Follow(stage="stay", goal=down)
+        assert isinstance(seen, Tabletop)
+        try:
+            number = seen.find(said.color, said.kind)
+            if np.linalg.norm(seen.things[number].position - at) > STILL_M:
+                at, down = seen.things[number].position, _over(means, seen, number, above_m, down)
+        except InputError:
+            continue  # hidden by the hand, or out of reach: stay where it was last
+
+
+def _over(means: Means, table: Tabletop, number: int, height: float, start: FloatArray) -> FloatArray:
+    """Return the pose (n,) rad with the fingertip `height` m above the top of a thing. Raises InputError."""
+    thing = table.things[number]
+    x, y, z = thing.position - means.base()
+    return means.iks[0].solve(np.array([x, y, z + thing.half_height + height]), start, tolerance_m=4e-3)

@@ -1,0 +1,107 @@
+"""Put: take each thing by friction, carry it to its place, let it go; look whether it came there, else once more."""
+
+from collections.abc import Generator
+
+import numpy as np
+
+from so_arm_policy.control.carrying import Carrying, carrying, with_joint
+from so_arm_policy.control.grammar import Order, Said
+from so_arm_policy.control.grasp import OPEN_RAD, find_grasps
+from so_arm_policy.control.planner.actions import Action, Interrupted, Leg, Means, Motion, Routine
+from so_arm_policy.control.planner.look import find
+from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError
+
+TRIES = 6  # of one thing
+THERE_M = 0.045  # from the middle of its place: what is farther out is not in it
+HELD_RAD = 0.03  # a gripper that has something between its jaws stays so far from where it was sent
+GRIP_S, RELEASE_S = 0.15, 0.05
+DOWN_PACE = 0.5
+
+
+def put(means: Means, order: Order) -> Routine:
+    """Do each step of `order`; a thing that is lost or missed is taken again. Raises InputError after many tries."""
+    for said in order.steps:
+        for _ in range(TRIES):
+            try:
+                if (yield from _put_one(means, said)):
+                    break
+            except Interrupted:
+                continue
+        else:
+            raise InputError(f"put: got the {said.words} not to the {said.place} in {TRIES} tries, expected one to do")
+
+
+def holds(means: Means, q: FloatArray, sent: FloatArray) -> bool:
+    """Whether something is between the jaws at measured joints q (n,) rad, the gripper sent to where `sent` has it."""
+    gripper = means.iks[0].gripper
+    return bool(q[gripper] - sent[gripper] > HELD_RAD)
+
+
+def is_there(table: Tabletop, number: int, place: str) -> bool:
+    """Whether a thing is seen in its place."""
+    x, y, _ = table.things[number].position - table.place(place)
+    return bool(np.hypot(x, y) <= THERE_M)
+
+
+def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArray, bool]:
+    """Try once. Returns whether the thing is in its place, as far as can be seen."""
+    assert said.place is not None
+    table = yield from find(means, said, said.place)
+    number = table.find(said.color, said.kind)
+    if is_there(table, number, said.place):
+        return True
+    poses = _reachable(means, table, number, said.place)
+    q = yield Motion(
+        legs=(
+            Leg(stage="approach", goal=poses.hover, free=True),
+            Leg(stage="descend", goal=poses.down, pace=DOWN_PACE),
+            Leg(stage="grasp", goal=poses.grip, settle_s=GRIP_S),
+        ),
+        table=table,
+        thing=number,
+        watched=True,
+    )
+    assert isinstance(q, np.ndarray)
+    if not holds(means, q, poses.grip):
+        back = (poses.down, poses.hover, means.robot.home)
+        yield Motion(legs=tuple(Leg(stage="missed", goal=goal) for goal in back), table=table, thing=number)
+        return False
+    yield Motion(
+        legs=(
+            Leg(stage="lift", goal=poses.lift, holding=True),
+            Leg(stage="carry", goal=poses.above, free=True, holding=True),
+            Leg(stage="lower", goal=poses.lowered, holding=True),
+            Leg(stage="release", goal=poses.released, settle_s=RELEASE_S),
+            Leg(stage="leave", goal=poses.away),
+            Leg(stage="return", goal=with_joint(means.robot.home, means.iks[0].gripper, OPEN_RAD)),
+        ),
+        table=table,
+        thing=number,
+        carried=True,
+    )
+    table = yield from find(means, said, said.place)
+    return is_there(table, table.find(said.color, said.kind), said.place)
+
+
+def _reachable(means: Means, table: Tabletop, number: int, place: str) -> Carrying:
+    """Return the poses of the best grasp that can be reached and touches nothing else, else of the roomiest."""
+    means.surroundings.show(table, ignored=(number,))
+    best: tuple[float, Carrying] | None = None
+    unreachable: InputError | None = None
+    for grasp in find_grasps(table, number, means.base()):
+        try:
+            poses = carrying(means.iks[0], table, number, place, grasp, means.base())
+        except InputError as error:
+            unreachable = error
+            continue
+        room = min(means.surroundings.near(q).room_m for q in (poses.hover, poses.down))
+        if room > 0.0:
+            return poses
+        if best is None or room > best[0]:
+            best = room, poses
+    if best is None:
+        assert unreachable is not None
+        raise unreachable
+    return best[1]

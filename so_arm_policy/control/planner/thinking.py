@@ -1,0 +1,110 @@
+"""What a planner thinks: its routine's next action, and if that is a motion, how it goes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from so_arm_policy.control.grammar import Order
+from so_arm_policy.control.motion.clear import Near
+from so_arm_policy.control.motion.config import PlannerConfig
+from so_arm_policy.control.motion.planner import MotionPlanner
+from so_arm_policy.control.motion.timed_path import TimedPath
+from so_arm_policy.control.motion.timing import MotionLimits, time_path
+from so_arm_policy.control.planner.actions import Action, Leg, Means, Motion, Routine, RoutineOf
+from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError, SoArmError
+
+MOST_RELAXED_M = 0.015  # of clearance given up at a start or goal that is too near to something already
+_SPARE_M = 0.0005
+
+
+@dataclass(frozen=True, eq=False)
+class Thought:
+    """What comes next; None at the end of the routine. legs: of a motion, with the times of each."""
+
+    action: Action | None
+    legs: tuple[tuple[Leg, TimedPath], ...] = ()
+
+
+class Thinker:
+    """Runs one routine at a time. `think` may run in another thread than the rest, one at a time."""
+
+    def __init__(self, means: Means, config: PlannerConfig) -> None:
+        """config: of the motions. Raises ConfigError."""
+        self._means = means
+        self._planner = MotionPlanner(config, means.robot)
+        self.limits = self._planner.limits
+        self._routine: Routine | None = None
+        self._motions = 0
+
+    def begun(self, routine: RoutineOf, order: Order) -> Callable[[], Action]:
+        """Return what begins a routine."""
+
+        def begin() -> Action:
+            self._routine, self._motions = routine(self._means, order), 0
+            return next(self._routine)
+
+        return begin
+
+    def sent(self, result: Tabletop | FloatArray) -> Callable[[], Action]:
+        """Return what tells the routine the result of its action."""
+
+        def send() -> Action:
+            assert self._routine is not None
+            return self._routine.send(result)
+
+        return send
+
+    def thrown(self, error: SoArmError) -> Callable[[], Action]:
+        """Return what tells the routine that its action failed."""
+
+        def throw() -> Action:
+            assert self._routine is not None
+            return self._routine.throw(error)
+
+        return throw
+
+    def think(self, resume: Callable[[], Action], start: FloatArray) -> Thought:
+        """Let the routine go on, and plan its motion from rest at `start` (n,) rad. Raises SoArmError."""
+        try:
+            action = resume()
+        except StopIteration:
+            return Thought(None)
+        return Thought(action, self._planned(action, start) if isinstance(action, Motion) else ())
+
+    def _planned(self, motion: Motion, start: FloatArray) -> tuple[tuple[Leg, TimedPath], ...]:
+        """Plan leg by leg, each from where the last one ends."""
+        things = {0: motion.thing} if motion.carried else {}
+        ignored = (motion.thing,) if motion.thing >= 0 and not motion.carried else ()
+        self._means.surroundings.show(motion.table, ignored=ignored, carried=things, q=start if things else None)
+        legs = []
+        for leg in motion.legs:
+            path = self._free(leg, start) if leg.free else self._straight(leg, start)
+            legs.append((leg, path))
+            start = path.end
+        return tuple(legs)
+
+    def _straight(self, leg: Leg, start: FloatArray) -> TimedPath:
+        limits = self.limits
+        slow = MotionLimits(
+            velocity=limits.velocity * leg.pace, acceleration=limits.acceleration * leg.pace, jerk=limits.jerk
+        )
+        return time_path(np.stack([start, leg.goal]), slow).motion
+
+    def _free(self, leg: Leg, start: FloatArray) -> TimedPath:
+        """Plan around what is in the way; where start or goal are too near to it already, that much nearer is free."""
+        near = self._means.surroundings.near
+        lacking = max(0.0, *(_SPARE_M - near(q).room_m for q in (start, leg.goal)))
+        if lacking > MOST_RELAXED_M:
+            raise InputError(f"{leg.stage}: got {near(start)}; at the goal {near(leg.goal)}")
+
+        def clear(q: FloatArray) -> Near:
+            found = near(q)
+            return replace(found, room_m=found.room_m + lacking)
+
+        gripper = self._means.iks[0].gripper
+        still = (gripper,) if leg.goal[gripper] == start[gripper] else ()
+        self._motions += 1
+        return self._planner.move(start, [leg.goal], clear, seed=self._motions, still=still)
