@@ -47,7 +47,7 @@ PRETRAINED_HINT = "install it with pip install -r requirements/pretrained.txt"
 ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
 # What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
 OPTIONAL_MODULES = {
-    **dict.fromkeys(("torch", "onnx", "onnxscript", "accelerate", "tensorboard", "av", "scipy"), LEARN_HINT),
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "accelerate", "tensorboard", "av"), LEARN_HINT),
     "transformers": PRETRAINED_HINT,
     "rclpy": ROS_HINT,
 }
