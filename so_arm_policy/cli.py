@@ -29,6 +29,7 @@ COMMANDS = {
     "calibrate": Command(
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),
+    "tune": Command("so_arm_policy.evaluate.tune_command", "find the gains of a hand-crafted controller"),
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),

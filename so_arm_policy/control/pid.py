@@ -112,17 +112,22 @@ class JointPid:
         velocity = np.clip(velocity, self._velocity - change, self._velocity + change)
         command = np.clip(self._command + velocity * dt, measured - config.lead_rad, measured + config.lead_rad)
         command = np.clip(command, self._robot.lower, self._robot.upper)
-        self._integrate(error, wanted, (command - self._command) / dt, dt)
+        excess = wanted - (command - self._command) / dt
+        integral = integrated(self._integral, error, excess, config.ki, config.back_calculation, dt)
+        self._integral = np.clip(integral, -self._velocity_limit, self._velocity_limit)
         self._velocity, self._command = velocity, command
 
-    def _integrate(self, error: FloatArray, wanted: FloatArray, achieved: FloatArray, dt: float) -> None:
-        """Grow the integral unless that saturates the output further, and empty it by what the output had too much.
 
-        It is emptied to zero, not beyond: a large proportional term alone must not wind it up the other way.
-        """
-        excess = wanted - achieved
-        saturated = np.abs(excess) > 1e-9
-        grow = np.where(saturated & (error * excess > 0.0), 0.0, self._config.ki * error * dt)
-        empty = np.where(saturated & (self._integral * excess > 0.0), self._config.back_calculation * excess * dt, 0.0)
-        empty = np.clip(empty, np.minimum(self._integral, 0.0), np.maximum(self._integral, 0.0))
-        self._integral = np.clip(self._integral + grow - empty, -self._velocity_limit, self._velocity_limit)
+def integrated(
+    integral: FloatArray, error: FloatArray, excess: FloatArray, ki: float, back_calculation: float, dt: float
+) -> FloatArray:
+    """Grow `integral` unless that saturates the output further, and empty it by what the output had too much.
+
+    excess: wanted less achieved output. All arrays have one shape. It is emptied to zero, not beyond: a large
+    proportional term alone must not wind it up the other way.
+    """
+    saturated = np.abs(excess) > 1e-9
+    grow = np.where(saturated & (error * excess > 0.0), 0.0, ki * error * dt)
+    empty = np.where(saturated & (integral * excess > 0.0), back_calculation * excess * dt, 0.0)
+    empty = np.clip(empty, np.minimum(integral, 0.0), np.maximum(integral, 0.0))
+    return integral + grow - empty

@@ -14,7 +14,7 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.animation import GifRecorder
 from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
 from so_arm_policy.evaluate.rollout import Agent, EpisodeResult, Rollout
-from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent
+from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent, servo_agent
 from so_arm_policy.evaluate.statistics import mean, percentile, wilson_interval
 from so_arm_policy.policy.bundle import file_hash, load_bundle
 from so_arm_policy.policy.manifest import FILE_NAME
@@ -26,6 +26,7 @@ from so_arm_policy.sim.tasks.task import Episode, Task
 SCRIPTED: dict[str, Callable[[Task, RobotConfig], Agent]] = {
     "expert": expert_agent,
     "pid": pid_agent,
+    "servo": servo_agent,
     "hold": hold_agent,
 }
 

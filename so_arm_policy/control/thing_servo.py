@@ -1,0 +1,174 @@
+"""The sources `pid` and `servo`: the fingertip goes to the thing that the instruction names, and stays with it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from so_arm_policy.control.approach import ApproachConfig, aim
+from so_arm_policy.control.fingertip_servo import FingertipServo, FingertipServoConfig
+from so_arm_policy.control.ik import ArmIk
+from so_arm_policy.control.kalman import KalmanConfig
+from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.control.whereabouts import Estimator, Followed, LastSeen
+from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.values import JointSample
+
+VERBS = ("reach", "track")
+REACHED_M = 0.01  # how near the fingertip has to be able to come
+LOOKED_AT_M = 0.01  # a thing that moved less is as near as it was
+
+
+class Said(Protocol):
+    """One thing of an instruction."""
+
+    @property
+    def color(self) -> str:
+        """Its colour."""
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+
+
+class Order(Protocol):
+    """What an instruction means."""
+
+    @property
+    def verb(self) -> str:
+        """What to do, e.g. "reach"."""
+
+    @property
+    def steps(self) -> Sequence[Said]:
+        """With what, in order."""
+
+
+class Read(Protocol):
+    """Whatever understands instructions."""
+
+    def __call__(self, text: str) -> Order:
+        """Return what `text` means. Raises InputError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThingServoConfig:
+    """How the fingertip goes to a thing."""
+
+    servo: FingertipServoConfig = field(default_factory=FingertipServoConfig)
+    approach: ApproachConfig = field(default_factory=ApproachConfig)
+    kalman: KalmanConfig = field(default_factory=KalmanConfig)
+
+
+class ThingServo:
+    """A TaskSource for orders about one thing: to reach it, or to stay with it while it moves.
+
+    It proposes nothing until it was told something and saw the thing within reach; from then on it always has a
+    command: in `trouble` the arm comes to rest where it is.
+    """
+
+    def __init__(
+        self, name: str, read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig, see: Estimator
+    ) -> None:
+        """model: of the arm alone; it is the robot's first arm that moves."""
+        self.name = name
+        self._read = read
+        self._config = config
+        arm = robot.arms[0]
+        turn = math.cos(arm.base_yaw), math.sin(arm.base_yaw)
+        self._R_base_world = np.array([[turn[0], turn[1], 0.0], [-turn[1], turn[0], 0.0], [0.0, 0.0, 1.0]])
+        self._base = np.array(arm.base_xyz)
+        self._ik = ArmIk(model, robot, arm.prefix)
+        self._servo = FingertipServo(model, robot, config.servo, arm.prefix)
+        self._estimator = see
+        self._said: Said | None = None
+        self._looked_at: FloatArray | None = None
+        self._out_of_sight: str | None = None
+        self._out_of_reach: str | None = None
+        self.reset()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the arm does not go to the thing now, or None."""
+        return self._out_of_sight or self._out_of_reach
+
+    def reset(self) -> None:
+        """Forget the instruction, the thing and the pose."""
+        self._servo.reset()
+        self._going = False
+        self._forget(None)
+
+    def tell(self, instruction: str) -> None:
+        """Set what to do. Raises InputError for what cannot be read, and for orders that are not about one thing."""
+        order = self._read(instruction)
+        if order.verb not in VERBS or len(order.steps) != 1:
+            got = f"to {order.verb} {len(order.steps)} things in {instruction!r}"
+            raise InputError(f"{self.name}: got an order {got}, expected to {' or '.join(VERBS)} one thing")
+        self._forget(order.steps[0])
+
+    def see(self, table: Tabletop, stamp_ns: int) -> None:
+        """Take note of where the thing was. A thing that is not there is `trouble`.
+
+        Raises ShapeError for places that are none, InputError for stamps that are out of order; nothing changes then.
+        """
+        if self._said is None:
+            return
+        try:
+            thing = table.things[table.find(self._said.color, self._said.kind)]
+        except InputError as error:
+            self._out_of_sight = str(error)
+            return
+        top = self._R_base_world @ (thing.position + np.array([0.0, 0.0, thing.half_height]) - self._base)
+        self._estimator.see(top, stamp_ns)
+        self._out_of_sight = None
+        if self._looked_at is None or float(np.linalg.norm(top - self._looked_at)) > LOOKED_AT_M:
+            self._looked_at = top
+            self._out_of_reach = self._reach(top)
+
+    def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:
+        """Return position (n,) rad and velocity (n,) rad/s, or None with nothing to go to. Raises ShapeError."""
+        believed = self._estimator.at(now_ns)
+        lost = believed is None or self._out_of_reach is not None
+        if lost and not self._going:
+            return None
+        self._going = True
+        if lost:
+            return self._servo.command(now_ns, sample, None)
+        assert believed is not None
+        top, velocity = believed.position, believed.velocity
+        return self._servo.command(now_ns, sample, lambda tip: aim(tip, top, velocity, self._config.approach))
+
+    def _forget(self, said: Said | None) -> None:
+        self._said = said
+        self._estimator.reset()
+        self._looked_at = None
+        self._out_of_sight = "nothing seen yet" if said else "no instruction"
+        self._out_of_reach = None
+
+    def _reach(self, top: FloatArray) -> str | None:
+        """Say why the arm cannot touch a thing whose top is at (3,) m, base frame; None if it can."""
+        point = top + np.array([0.0, 0.0, self._config.approach.touch_m])
+        try:
+            self._ik.solve(point, self._ik.home, tolerance_m=REACHED_M)
+        except InputError as error:
+            return str(error)
+        return None
+
+
+def pid_source(
+    read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None
+) -> ThingServo:
+    """Return the source that goes where the thing was seen last: for things that stand still."""
+    return ThingServo("pid", read, model, robot, config or ThingServoConfig(), LastSeen())
+
+
+def servo_source(
+    read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None
+) -> ThingServo:
+    """Return the source that goes where the thing should be by now, with its velocity: for things that move."""
+    config = config or ThingServoConfig(approach=replace(ApproachConfig(), hover_m=0.025))
+    return ThingServo("servo", read, model, robot, config, Followed(config.kalman))

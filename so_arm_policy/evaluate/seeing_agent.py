@@ -1,0 +1,104 @@
+"""Hand-crafted sources in lockstep: they are shown the table at a rate, as late as it takes to understand a picture."""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from so_arm_policy.control.source import TaskSource
+from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.rollout import AgentReport, Moment
+from so_arm_policy.sim.tasks.task import Episode
+from so_arm_policy.sim.truth import tabletop_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeingTiming:
+    """hz: looks a second; latency_ticks: from the picture to when the source is shown what was on it.
+
+    The next look does not wait for the last one: most of the latency is exposure and transport.
+    """
+
+    hz: float = 30.0
+    latency_ticks: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse what no loop could keep. Raises ConfigError."""
+        if not 0.0 < self.hz <= CONTROL_HZ:
+            raise ConfigError(f"seeing: got {self.hz} Hz, expected 0 < hz <= {CONTROL_HZ}")
+        if not 0 <= self.latency_ticks <= 2 * CONTROL_HZ:
+            raise ConfigError(f"seeing: got latency_ticks {self.latency_ticks}, expected 0..{2 * CONTROL_HZ}")
+
+
+class Eyes(Protocol):
+    """Whatever makes a table of a moment."""
+
+    def look(self, moment: Moment) -> Tabletop | None:
+        """Return what is on the table, or None where nothing could be made out."""
+        ...
+
+
+class TruthEyes:
+    """Privileged: see the true state of the simulator."""
+
+    def look(self, moment: Moment) -> Tabletop:
+        """Return the true table."""
+        return tabletop_of(moment.simulator)
+
+
+class SeeingAgent:
+    """Runs a source that is told an instruction and shown tables."""
+
+    def __init__(self, source: TaskSource, robot: RobotConfig, eyes: Eyes, timing: SeeingTiming | None = None) -> None:
+        """timing: by default 30 looks a second, known 50 ms later."""
+        self.name = source.name
+        self._source = source
+        self._joints = robot.joint_names
+        self._eyes = eyes
+        self._timing = timing or SeeingTiming()
+
+    def reset(self, episode: Episode) -> None:
+        """Reset the source and tell it the instruction. Raises InputError where it does not understand."""
+        self._source.reset()
+        self._source.tell(episode.instruction)
+        self._coming: deque[tuple[int, int, Tabletop]] = deque()
+        self._seen_ns: int | None = None
+        self._looks = 0
+        self._silences: Counter[str] = Counter()
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        """Look, show what is known by now, and return what the source wants."""
+        self._look(moment)
+        wanted = self._source.command(moment.now_ns, moment.sample)
+        if wanted is None:
+            self._silences["nothing seen" if self._seen_ns is None else "nothing to do"] += 1
+            return None
+        seen_ns = moment.sample.stamp_ns if self._seen_ns is None else self._seen_ns
+        return Proposal(
+            source=self.name,
+            sequence=moment.tick,
+            stamp_ns=moment.now_ns,
+            observation_stamp_ns=min(moment.sample.stamp_ns, seen_ns),
+            received_ns=moment.now_ns,
+            joint_names=self._joints,
+            q=wanted[0],
+            dq=wanted[1],
+        )
+
+    def report(self) -> AgentReport:
+        """Say how often it looked and was silent; a look counts as a context."""
+        return AgentReport(contexts=self._looks, silences=dict(sorted(self._silences.items())))
+
+    def _look(self, moment: Moment) -> None:
+        if moment.tick * self._timing.hz >= self._looks * CONTROL_HZ:
+            self._looks += 1
+            table = self._eyes.look(moment)
+            if table is not None:
+                self._coming.append((moment.tick + self._timing.latency_ticks, moment.now_ns, table))
+        while self._coming and self._coming[0][0] <= moment.tick:
+            _, stamp_ns, table = self._coming.popleft()
+            self._source.see(table, stamp_ns)
+            self._seen_ns = stamp_ns
