@@ -41,8 +41,8 @@ def build_model(robot: RobotConfig) -> mujoco.MjModel:
     _add_table(spec)
     for i in range(OBJECT_COUNT):
         _add_object(spec, i)
-    _add_bowl(spec)
-    _add_plate(spec)
+    add_bowl(spec)
+    add_plate(spec)
     _add_cameras(spec, robot)
     try:
         return spec.compile()
@@ -111,7 +111,7 @@ def _add_object(spec: mujoco.MjSpec, index: int) -> None:
         )
 
 
-def _add_bowl(spec: mujoco.MjSpec) -> None:
+def add_bowl(spec: mujoco.MjSpec) -> None:
     """A bowl as a ring of slanted boxes on a disc: 11 cm wide, 4 cm high."""
     bowl = spec.worldbody.add_body(name="bowl")
     bowl.add_geom(type=_CYLINDER, size=(0.042, 0.002, 0), pos=(0, 0, 0.002), rgba=_CHINA)
@@ -126,7 +126,7 @@ def _add_bowl(spec: mujoco.MjSpec) -> None:
         bowl.add_geom(type=_BOX, size=(0.0018, 0.0115, 0.021), pos=position, quat=quat, rgba=_CHINA)
 
 
-def _add_plate(spec: mujoco.MjSpec) -> None:
+def add_plate(spec: mujoco.MjSpec) -> None:
     """A flat disc, 11 cm wide."""
     plate = spec.worldbody.add_body(name="plate")
     radius, half = DISHES["plate"].rim_radius_m, DISHES["plate"].height_m / 2

@@ -15,7 +15,7 @@ from so_arm_policy.core.errors import SoArmError
 from so_arm_policy.core.robot import RobotConfig
 
 
-class Interrupted(SoArmError):
+class Interrupted(SoArmError):  # noqa: N818 - no error: it happens
     """A motion was broken off: what it was planned for is no longer so. The arm has come to rest."""
 
 
@@ -59,7 +59,7 @@ class Motion:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Follow:
-    """Turn to `goal` (n,) rad from the motion that is under way. Sent back: the next Tabletop, as soon as it is seen."""
+    """Turn to `goal` (n,) rad from the motion that is under way. Sent back: the next Tabletop that is seen."""
 
     stage: str
     goal: FloatArray

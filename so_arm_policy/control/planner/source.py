@@ -45,6 +45,7 @@ class Planner:
         self._means, self._desk = means, desk
         self._thinker = Thinker(means, config)
         self._order: Order | None = None
+        self._seen: tuple[int, Tabletop] | None = None
         self.reset()
 
     def tell(self, instruction: str) -> None:
@@ -59,11 +60,17 @@ class Planner:
         """Take note of what is on the table."""
         self._seen = (stamp_ns, table)
 
+    @property
+    def attentive(self) -> bool:
+        """Whether what is seen now matters."""
+        watched = isinstance(self._doing, _Moving) and self._doing.motion.watched and self._doing.legs[0][0].free
+        return watched or isinstance(self._doing, Look | Follow)
+
     def reset(self) -> None:
         """Begin the routine anew from the measured pose, with what is seen from now on."""
         self._path: TimedPath | None = None
         self._began_ns = self._since_ns = 0
-        self._seen: tuple[int, Tabletop] | None = None
+        self._seen = None
         self._doing: _Moving | Look | Follow | None = None
         self._thinking = False
         self._resume: Callable[[], Action] | None = None

@@ -1,0 +1,1 @@
+"""Motions of the arms that touch nothing: where to go along, and how fast."""

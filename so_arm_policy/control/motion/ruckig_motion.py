@@ -1,0 +1,76 @@
+"""Motions from a state that moves already, by Ruckig: to rest, and straight to a goal.
+
+Time-optimal under limits of velocity, acceleration and jerk, each joint for itself. After Berscheid and Kroeger,
+"Jerk-limited real-time trajectory generation with arbitrary target states", RSS 2021.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import ruckig
+
+from so_arm_policy.control.motion.timed_path import TimedPath
+from so_arm_policy.control.motion.timing import MotionLimits
+from so_arm_policy.core.arrays import FloatArray, vector
+from so_arm_policy.core.errors import InputError
+
+
+def braking(q: FloatArray, dq: FloatArray, ddq: FloatArray, limits: MotionLimits) -> TimedPath:
+    """Return the fastest motion from q (n,) rad, dq rad/s, ddq rad/s^2 to rest anywhere. Raises ShapeError."""
+
+    def to_rest(wanted: ruckig.InputParameter) -> None:
+        wanted.control_interface = ruckig.ControlInterface.Velocity
+
+    return _motion(q, dq, ddq, limits, to_rest)
+
+
+def reaching(q: FloatArray, dq: FloatArray, ddq: FloatArray, goal: FloatArray, limits: MotionLimits) -> TimedPath:
+    """Return the fastest motion from q (n,) rad, dq rad/s, ddq rad/s^2 to rest at `goal` (n,) rad; from rest straight.
+
+    Raises ShapeError, and InputError where Ruckig finds none.
+    """
+    target = vector(goal, len(limits.velocity), "goal")
+
+    def to_goal(wanted: ruckig.InputParameter) -> None:
+        wanted.target_position = target.tolist()
+
+    return _motion(q, dq, ddq, limits, to_goal)
+
+
+def _motion(
+    q: FloatArray,
+    dq: FloatArray,
+    ddq: FloatArray,
+    limits: MotionLimits,
+    set_target: Callable[[ruckig.InputParameter], None],
+) -> TimedPath:
+    size = len(limits.velocity)
+    wanted = ruckig.InputParameter(size)
+    wanted.synchronization = ruckig.Synchronization.Phase
+    wanted.current_position = vector(q, size, "joint positions").tolist()
+    wanted.current_velocity = vector(dq, size, "joint velocities").tolist()
+    wanted.current_acceleration = vector(ddq, size, "joint accelerations").tolist()
+    wanted.max_velocity = limits.velocity.tolist()
+    wanted.max_acceleration = limits.acceleration.tolist()
+    wanted.max_jerk = limits.jerk.tolist()
+    set_target(wanted)
+    trajectory = ruckig.Trajectory(size)
+    result = ruckig.Ruckig(size).calculate(wanted, trajectory)
+    if result not in (ruckig.Result.Working, ruckig.Result.Finished):
+        raise InputError(f"motion: Ruckig got {wanted}, said {result}, expected a state that it can go on from")
+    return _as_pieces(trajectory)
+
+
+def _as_pieces(trajectory: ruckig.Trajectory) -> TimedPath:
+    """Return the same motion in pieces of constant jerk: a new one begins wherever the jerk of a joint changes."""
+    (profiles,) = trajectory.profiles
+    changes = {0.0}
+    for profile in profiles:
+        brake = np.cumsum(profile.brake.t) if profile.brake.duration > 0.0 else np.zeros(1)
+        changes |= {*brake.tolist(), *(brake[-1] + np.cumsum(profile.t)).tolist()}
+    starts = np.array(sorted(t for t in changes if t < trajectory.duration)) if trajectory.duration > 0.0 else [0.0]
+    q, dq, ddq = (np.array(column) for column in zip(*(trajectory.at_time(t) for t in starts), strict=True))
+    last = np.array(trajectory.at_time(trajectory.duration)[2])
+    lengths = np.diff([*starts, trajectory.duration])
+    jerk = np.diff(np.vstack([ddq, last]), axis=0) / np.maximum(lengths, 1e-300)[:, None]
+    return TimedPath(np.array(starts), trajectory.duration, q, dq, ddq, jerk)
