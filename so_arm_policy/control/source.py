@@ -25,5 +25,9 @@ class TaskSource(Source, Protocol):
     def tell(self, instruction: str) -> None:
         """Set what to do, in words; begun when the things are seen. Raises InputError, and changes nothing."""
 
+    @property
+    def wanted(self) -> frozenset[str] | None:
+        """Colours of the things that matter now; None for all things and places, empty while nothing matters."""
+
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what was on the table at `stamp_ns`, ROS time: as soon as the pictures were understood."""

@@ -110,6 +110,11 @@ class ThingServo:
             raise InputError(f"{self.name}: got an order {got}, expected to {' or '.join(VERBS)} one thing")
         self._forget(order.steps[0])
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Colour of the thing; empty without an instruction."""
+        return frozenset({self._said.color} if self._said else ())
+
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of where the thing was. A thing that is not there is `trouble`.
 

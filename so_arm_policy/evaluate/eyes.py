@@ -16,12 +16,12 @@ class CameraEyes:
         self._own = OwnView(robot)
         self._perception = Perception(config)
 
-    def look(self, moment: Moment) -> Tabletop:
-        """Return what the cameras show now."""
+    def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop:
+        """Return what the cameras show now of what is wanted; see TaskSource."""
         shown = moment.look(self._cameras)
         self._own.pose(moment.sample.q)
         pictures = []
         for name in self._cameras:
             view = self._own.camera(name)
             pictures.append(Picture(view=view, rgb=shown[name].rgb, hidden=self._own.hidden(view)))
-        return self._perception.look(pictures)
+        return self._perception.look(pictures, wanted)

@@ -36,15 +36,15 @@ class SeeingTiming:
 class Eyes(Protocol):
     """Whatever makes a table of a moment."""
 
-    def look(self, moment: Moment) -> Tabletop | None:
-        """Return what is on the table, or None where nothing could be made out."""
+    def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop | None:
+        """Return what of what is wanted (see TaskSource) is on the table, or None where nothing could be made out."""
         ...
 
 
 class TruthEyes:
     """Privileged: see the true state of the simulator."""
 
-    def look(self, moment: Moment) -> Tabletop:
+    def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop:  # noqa: ARG002
         """Return the true table."""
         return tabletop_of(moment.simulator)
 
@@ -76,7 +76,9 @@ class SeeingAgent:
         if wanted is None:
             self._silences["nothing seen" if self._seen_ns is None else "nothing to do"] += 1
             return None
-        seen_ns = moment.sample.stamp_ns if self._seen_ns is None else self._seen_ns
+        # While nothing that could be seen matters, such as on a motion that was planned, the joints are all it uses.
+        blind = self._seen_ns is None or self._source.wanted == frozenset()
+        seen_ns = moment.sample.stamp_ns if blind or self._seen_ns is None else self._seen_ns
         return Proposal(
             source=self.name,
             sequence=moment.tick,
@@ -95,7 +97,8 @@ class SeeingAgent:
     def _look(self, moment: Moment) -> None:
         if moment.tick * self._timing.hz >= self._looks * CONTROL_HZ:
             self._looks += 1
-            table = self._eyes.look(moment)
+            wanted = self._source.wanted
+            table = None if wanted is not None and not wanted else self._eyes.look(moment, wanted)
             if table is not None:
                 self._coming.append((moment.tick + self._timing.latency_ticks, moment.now_ns, table))
         while self._coming and self._coming[0][0] <= moment.tick:

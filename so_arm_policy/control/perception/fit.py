@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 from scipy.optimize import minimize
 
@@ -15,7 +17,8 @@ MARGIN_PX = 4  # around a spot, looked at too
 UNSEEN_COST = 0.15  # of a pixel that a silhouette would need and that something else hides
 TURNS = 6  # tried of each stance that looks different when turned
 STEPS = (0.003, 0.003, 0.15)  # m, m, rad: size of the first simplex
-EVALUATIONS = 60
+ROUGHLY, EXACTLY = 24, 50  # evaluations
+PROMISING = 2  # stances that are laid over a spot exactly, of all that were roughly
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,16 @@ class Spot:
     window: tuple[int, int, int, int]
     own: BoolArray
     unsure: BoolArray
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """How much a pixel counts that is covered and should not be, or the other way round."""
+        return np.where(self.unsure, UNSEEN_COST, 1.0)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of its pixels."""
+        return int(self.own.sum())
 
     @property
     def middle(self) -> FloatArray:
@@ -56,8 +69,9 @@ def best_fit(spots: Sequence[Spot], stances: Sequence[Stance], start: Fit | None
     """
     if start is not None:
         return _refined(spots, start)
-    found = [_refined(spots, _first(spots, stance)) for stance in stances]
-    return min(found, key=lambda fit: fit.cost)
+    rough = [_refined(spots, _first(spots, stance), ROUGHLY) for stance in stances]
+    promising = sorted(rough, key=lambda fit: fit.cost)[:PROMISING]
+    return min((_refined(spots, fit) for fit in promising), key=lambda fit: fit.cost)
 
 
 def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) -> float:
@@ -65,16 +79,13 @@ def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) 
     corners = stance.placed(x, y, yaw)
     wrong = area = 0.0
     for spot in spots:
-        size = float(spot.own.sum())
         hull = outline(corners, spot.view)
         if hull is None:
             return math.inf
         covered = coverage(hull, spot.window)
-        sure = ~spot.unsure
-        inside = float(covered.sum())
-        wrong += float(np.abs(covered - spot.own)[sure].sum()) + UNSEEN_COST * float(covered[spot.unsure].sum())
-        wrong += max(0.0, _area(hull) - inside)  # what lies outside the window is not of the spot
-        area += size
+        wrong += float(np.vdot(np.abs(covered - spot.own), spot.weights))
+        wrong += max(0.0, _area(hull) - float(np.add.reduce(covered, axis=None)))  # outside the window
+        area += spot.size
     return wrong / max(area, 1.0)
 
 
@@ -99,7 +110,7 @@ def _first(spots: Sequence[Spot], stance: Stance) -> Fit:
     return min(fits, key=lambda fit: fit.cost)
 
 
-def _refined(spots: Sequence[Spot], start: Fit) -> Fit:
+def _refined(spots: Sequence[Spot], start: Fit, evaluations: int = EXACTLY) -> Fit:
     """Return the best fit near `start`, by the simplex of Nelder and Mead, The Computer Journal 7, 1965."""
     stance, free = start.stance, 3 if start.stance.period else 2
     at = np.array([start.x, start.y, start.yaw])[:free]
@@ -108,12 +119,11 @@ def _refined(spots: Sequence[Spot], start: Fit) -> Fit:
     def unexplained(pose: FloatArray) -> float:
         return cost(spots, stance, pose[0], pose[1], pose[2] if free == 3 else 0.0)
 
-    options = {"initial_simplex": simplex, "maxfev": EVALUATIONS, "xatol": 1e-4, "fatol": 1e-3}
+    options = {"initial_simplex": simplex, "maxfev": evaluations, "xatol": 1e-4, "fatol": 1e-3}
     found = minimize(unexplained, at, method="Nelder-Mead", options=options)
     x, y, yaw = (*found.x.tolist(), 0.0)[:3]
     return Fit(stance=stance, x=x, y=y, yaw=yaw, cost=float(found.fun))
 
 
 def _area(hull: FloatArray) -> float:
-    x, y = hull.T
-    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+    return float(cv2.contourArea(hull.astype(np.float32)))

@@ -1,6 +1,6 @@
 """The table as cameras show it: spots of colour, each explained by a thing whose shape and size is known."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -46,9 +46,12 @@ class Perception:
         """config: by default for the table and the paints of the simulator."""
         self._config = config or PerceptionConfig()
 
-    def look(self, pictures: Sequence[Picture]) -> Tabletop:
-        """Return what stands on the table: found in the first picture, made more exact with the others."""
-        spots = [self._spots(picture) for picture in pictures]
+    def look(self, pictures: Sequence[Picture], wanted: Collection[str] | None = None) -> Tabletop:
+        """Return what stands on the table: found in the first picture, made more exact with the others.
+
+        wanted: colours of the things to look for; None for all things and places.
+        """
+        spots = [self._spots(picture, LABELS if wanted is None else wanted) for picture in pictures]
         things: list[Thing] = []
         found_places: dict[str, tuple[float, FloatArray]] = {}
         for label, here in spots[0].items():
@@ -82,9 +85,13 @@ class Perception:
             hidden=hidden(same, fit),
         )
 
-    def _spots(self, picture: Picture) -> dict[str, list[Spot]]:
+    def _spots(self, picture: Picture, wanted: Collection[str]) -> dict[str, list[Spot]]:
         shown = labels(picture.rgb, picture.hidden, self._config.colors)
-        return {name: spots for i, name in enumerate(LABELS) if (spots := self._spots_of(picture, shown, i))}
+        return {
+            name: spots
+            for i, name in enumerate(LABELS)
+            if name in wanted and (spots := self._spots_of(picture, shown, i))
+        }
 
     def _spots_of(self, picture: Picture, shown: Labels, label: int) -> list[Spot]:
         mask = (shown == label).astype(np.uint8)

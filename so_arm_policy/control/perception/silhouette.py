@@ -12,7 +12,7 @@ from so_arm_policy.core.objects import DISHES, HALF_SIZES
 from so_arm_policy.core.pinhole import Pinhole
 
 SUBPIXELS = 4  # along each side of a pixel
-_BITS = 4  # of OpenGL-like fixed point in fillConvexPoly
+_BITS = 4  # behind the point, of corners for OpenCV
 _ROUND = 16  # corners for a circle
 _LYING = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the thing's z along the turned x axis
 
@@ -84,11 +84,11 @@ def coverage(hull: FloatArray, window: tuple[int, int, int, int]) -> FloatArray:
     """Return how much of each pixel of `window` (left, top, right, bottom) a hull (k, 2) covers, 0..1."""
     left, top, right, bottom = window
     fine = np.zeros(((bottom - top) * SUBPIXELS, (right - left) * SUBPIXELS), dtype=np.uint8)
-    # A corner of the fine grid's first pixel is its middle for OpenCV.
+    # OpenCV's origin is the middle of the fine grid's first pixel, not its corner.
     points = (hull - (left, top)) * SUBPIXELS - 0.5
-    cv2.fillConvexPoly(fine, np.round(points * 2**_BITS).astype(np.int32), 1, shift=_BITS)
-    blocks = fine.reshape(bottom - top, SUBPIXELS, right - left, SUBPIXELS)
-    return blocks.sum(axis=(1, 3), dtype=np.int64) / SUBPIXELS**2
+    cv2.fillConvexPoly(fine, np.rint(points * 2**_BITS).astype(np.int32), 255, shift=_BITS)
+    small = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float64) / 255.0
 
 
 def _box(kind: str) -> FloatArray:

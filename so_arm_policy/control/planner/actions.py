@@ -101,4 +101,3 @@ class Means:
 
 
 RoutineOf = Callable[[Means, Order], Routine]
-

@@ -53,21 +53,26 @@ class Planner:
         order = parse(instruction)
         if order.verb not in ROUTINES:
             raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(ROUTINES)}")
-        self._order = order
         self.reset()
+        self._order = order
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what is on the table."""
         self._seen = (stamp_ns, table)
 
     @property
-    def attentive(self) -> bool:
-        """Whether what is seen now matters."""
+    def wanted(self) -> frozenset[str] | None:
+        """Colours of the things that matter now; None for all things and places, empty while nothing matters."""
+        if isinstance(self._doing, Look):
+            return None
         watched = isinstance(self._doing, _Moving) and self._doing.motion.watched and self._doing.legs[0][0].free
-        return watched or isinstance(self._doing, Look | Follow)
+        if self._order is not None and (watched or isinstance(self._doing, Follow)):
+            return frozenset(said.color for said in self._order.steps)
+        return frozenset()
 
     def reset(self) -> None:
-        """Begin the routine anew from the measured pose, with what is seen from now on."""
+        """Forget the instruction, what was seen and the pose."""
+        self._order = None
         self._path: TimedPath | None = None
         self._began_ns = self._since_ns = 0
         self._seen = None
