@@ -1,9 +1,11 @@
 """Reach and track: go above a thing, down to it, and stay with it wherever it goes."""
 
+from collections.abc import Generator
+
 import numpy as np
 
-from so_arm_policy.control.grammar import Order
-from so_arm_policy.control.planner.actions import Follow, Interrupted, Leg, Means, Motion, Routine
+from so_arm_policy.control.grammar import Order, Said
+from so_arm_policy.control.planner.actions import Action, Follow, Leg, Means, Motion, Routine
 from so_arm_policy.control.planner.look import find
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
@@ -12,6 +14,7 @@ from so_arm_policy.core.errors import InputError
 HOVER_M = 0.06  # above the top of the thing
 TOUCH_M = 0.009
 TRACK_M = 0.02  # not to push what moves
+FAR_M = 0.08  # a thing that is seen so far off is gone to from above
 STILL_M = 0.002  # a thing that is seen within that has not moved
 
 
@@ -28,23 +31,29 @@ def track(means: Means, order: Order) -> Routine:
 def _stay(means: Means, order: Order, above_m: float) -> Routine:
     (said,) = order.steps
     while True:
-        try:
-            table = yield from find(means, said)
-            number = table.find(said.color, said.kind)
-            hover, down = (_over(means, table, number, height, means.robot.home) for height in (HOVER_M, above_m))
-            legs = (Leg(stage="approach", goal=hover, free=True), Leg(stage="descend", goal=down))
-            yield Motion(legs=legs, table=table, thing=number, watched=True)
-        except Interrupted:
-            continue
-        break
-    at = table.things[number].position
+        table = yield from find(means, said)
+        number = table.find(said.color, said.kind)
+        hover, down = (_over(means, table, number, height, means.robot.home) for height in (HOVER_M, above_m))
+        legs = (Leg(stage="approach", goal=hover, free=True), Leg(stage="descend", goal=down))
+        yield Motion(legs=legs, table=table, thing=number)
+        yield from _followed(means, said, table.things[number].position, down, above_m)
+
+
+def _followed(
+    means: Means, said: Said, at: FloatArray, down: FloatArray, above_m: float
+) -> Generator[Action, Tabletop | FloatArray, None]:
+    """Stay with a thing that was last seen `at` (3,) m. Returns when it is seen too far off to follow it down there."""
     while True:
         seen = yield Follow(stage="stay", goal=down)
         assert isinstance(seen, Tabletop)
         try:
             number = seen.find(said.color, said.kind)
-            if np.linalg.norm(seen.things[number].position - at) > STILL_M:
-                at, down = seen.things[number].position, _over(means, seen, number, above_m, down)
+            moved = float(np.linalg.norm(seen.things[number].position - at))
+            if moved > FAR_M:
+                return
+            if moved > STILL_M:
+                down = _over(means, seen, number, above_m, down)
+                at = seen.things[number].position
         except InputError:
             continue  # hidden by the hand, or out of reach: stay where it was last
 
