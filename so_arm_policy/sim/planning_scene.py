@@ -210,9 +210,10 @@ def _add_thing(body: mujoco.MjsBody, name: str, kind: str) -> None:
     x, y, z = HALF_SIZES[kind]
     can = kind == "can"
     shape = mujoco.mjtGeom.mjGEOM_CYLINDER if can else mujoco.mjtGeom.mjGEOM_BOX
-    # Away from the body's own frame: else MuJoCo would take the pose of a carried thing to be that of the hand.
-    position = (0.0, 0.0, 0.0) if body.name == name else (0.1, 0.1, 0.1)
-    body.add_geom(name=name, type=shape, size=(x, z, 0) if can else (x, y, z), pos=position, contype=0, conaffinity=0)
+    size = (x, z, 0) if can else (x, y, z)
+    # Placed and turned within the hand: else MuJoCo takes for granted that it always is as the hand is.
+    pose = {} if body.name == name else {"pos": (0.1, 0.1, 0.1), "quat": (0.5, 0.5, 0.5, 0.5)}
+    body.add_geom(name=name, type=shape, size=size, contype=0, conaffinity=0, **pose)
 
 
 def _add_place(spec: mujoco.MjSpec, name: str) -> list[str]:

@@ -22,6 +22,7 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 
 PLANNERS: dict[str, Search] = {"rrt_connect": rrt_connect, "prm_star": prm_star}
+MOST_SEEDS = 2**31 - 1
 SLOW_RAD_S = 1e-6  # a start that moves less is at rest
 
 
@@ -60,6 +61,8 @@ class MotionPlanner:
         the other arm. Raises ShapeError for shapes and numbers that are not finite, InputError for poses outside the
         limits and goals that move what is to be still, PlanError where there is no path.
         """
+        if not 0 <= seed < MOST_SEEDS:
+            raise InputError(f"plan: got seed {seed}, expected 0..{MOST_SEEDS - 1}")
         ends = self._ends(start, goals, clear, still)
         moving = ends.moving
 
@@ -73,7 +76,7 @@ class MotionPlanner:
             goals=np.array([goal[moving] for goal in ends.goals]),
             lower=self._robot.lower[moving],
             upper=self._robot.upper[moving],
-            free=lambda part: clear(whole(part)).room_m > 0.0,
+            free=lambda part: bool(clear(whole(part)).room_m > 0.0),  # not numpy's: OMPL does not take it
             seed=seed,
             config=self._config,
         )

@@ -14,6 +14,8 @@ from so_arm_policy.control.motion.timing import MotionLimits
 from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import InputError
 
+SHORTEST_S = 1e-9  # pieces that are shorter come from rounding
+
 
 def braking(q: FloatArray, dq: FloatArray, ddq: FloatArray, limits: MotionLimits) -> TimedPath:
     """Return the fastest motion from q (n,) rad, dq rad/s, ddq rad/s^2 to rest anywhere. Raises ShapeError."""
@@ -64,13 +66,14 @@ def _motion(
 def _as_pieces(trajectory: ruckig.Trajectory) -> TimedPath:
     """Return the same motion in pieces of constant jerk: a new one begins wherever the jerk of a joint changes."""
     (profiles,) = trajectory.profiles
-    changes = {0.0}
-    for profile in profiles:
-        brake = np.cumsum(profile.brake.t) if profile.brake.duration > 0.0 else np.zeros(1)
-        changes |= {*brake.tolist(), *(brake[-1] + np.cumsum(profile.t)).tolist()}
-    starts = np.array(sorted(t for t in changes if t < trajectory.duration)) if trajectory.duration > 0.0 else [0.0]
+    # A state that is beyond the limits is led back first; that phase comes before the others.
+    ends = [np.cumsum([*profile.brake.t, *profile.t]) for profile in profiles]
+    jerks = [np.array([*profile.brake.j, *profile.j, 0.0]) for profile in profiles]
+    duration = trajectory.duration
+    times = np.unique(np.concatenate([np.zeros(1), *ends]))
+    times = times[times < duration - SHORTEST_S] if duration > SHORTEST_S else np.zeros(1)
+    starts = times[np.diff(times, prepend=-1.0) > SHORTEST_S]
+    middles = (starts + np.append(starts[1:], duration)) / 2.0
     q, dq, ddq = (np.array(column) for column in zip(*(trajectory.at_time(t) for t in starts), strict=True))
-    last = np.array(trajectory.at_time(trajectory.duration)[2])
-    lengths = np.diff([*starts, trajectory.duration])
-    jerk = np.diff(np.vstack([ddq, last]), axis=0) / np.maximum(lengths, 1e-300)[:, None]
-    return TimedPath(np.array(starts), trajectory.duration, q, dq, ddq, jerk)
+    jerk = np.column_stack([j[np.searchsorted(end, middles, side="right")] for end, j in zip(ends, jerks, strict=True)])
+    return TimedPath(starts, duration, q, dq, ddq, jerk)

@@ -3,7 +3,7 @@
 Each change of velocity is time-optimal under the limits of acceleration and jerk and as long before its corner as
 after it, so that a corner is cut within the triangle of its two lines (linear segments with blends, as in Kunz and
 Stilman, "Turning paths into trajectories using parabolic blends", 2011, with a limit of jerk). A straight line from
-rest to rest is as fast as any motion on it can be. Ruckig's waypoints would ask a server outside, TOPP-RA knows no jerk.
+rest to rest is as fast as it can be. Ruckig would ask a server outside for waypoints between, TOPP-RA knows no jerk.
 """
 
 import math
