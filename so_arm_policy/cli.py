@@ -26,6 +26,7 @@ COMMANDS = {
     "tell": Command("so_arm_policy.ros.tell_command", "give a running stack an instruction"),
     "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
+    "compare": Command("so_arm_policy.evaluate.compare_command", "compare policies and hand-crafted controllers"),
     "calibrate": Command(
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),

@@ -86,7 +86,11 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
-    """One tick as subscribers see it. qpos: state of the model before the command acts, enough to draw it."""
+    """One tick as subscribers see it, before its command acts.
+
+    qpos: state of the model, enough to draw it. torque: of the motors, (n,) N m. fingertips: between the jaws of each
+    arm, (arms, 3) m, objects: their middles, (k, 3) m, both in the world frame.
+    """
 
     tick: int
     now_ns: int
@@ -95,6 +99,9 @@ class Step:
     verdict: Verdict
     status: TaskStatus
     qpos: FloatArray
+    torque: FloatArray
+    fingertips: FloatArray
+    objects: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,17 +182,10 @@ class Rollout:
             verdict = supervisor.step(_tick_input(moment, proposal))
             following = verdict.mode is Mode.ACTIVE and not verdict.slowed
             tally.add(moment.sample, verdict)
-            step = Step(
-                tick=tick,
-                now_ns=moment.now_ns,
-                sample=moment.sample,
-                proposal=proposal,
-                verdict=verdict,
-                status=status,
-                qpos=simulator.qpos,
-            )
-            for subscriber in subscribers:
-                subscriber.on_step(step)
+            if subscribers:
+                step = _step(moment, proposal, verdict, status)
+                for subscriber in subscribers:
+                    subscriber.on_step(step)
             simulator.step(verdict.command)
         result = tally.result(episode, status, tick, self._agent.report())
         for subscriber in subscribers:
@@ -226,6 +226,22 @@ def _tick_input(moment: Moment, proposal: Proposal | None) -> TickInput:
         sample=moment.sample,
         proposals={} if proposal is None else {proposal.source: proposal},
         motors=moment.simulator.motors(now_ns, now_ns),
+    )
+
+
+def _step(moment: Moment, proposal: Proposal | None, verdict: Verdict, status: TaskStatus) -> Step:
+    simulator = moment.simulator
+    return Step(
+        tick=moment.tick,
+        now_ns=moment.now_ns,
+        sample=moment.sample,
+        proposal=proposal,
+        verdict=verdict,
+        status=status,
+        qpos=simulator.qpos,
+        torque=simulator.torque,
+        fingertips=np.array([simulator.fingertip(arm) for arm in range(len(simulator.robot.arms))]),
+        objects=np.array([simulator.object_position(i) for i in range(len(simulator.scene.objects))]),
     )
 
 

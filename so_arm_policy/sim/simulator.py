@@ -76,13 +76,18 @@ class Simulator:
         """Measured joint velocities, (n,) rad/s."""
         return self.data.qvel[self._qvel]
 
+    @property
+    def torque(self) -> FloatArray:
+        """What the motors exert at the joints, (n,) N m, signed as the joints turn."""
+        return self.data.actuator_force[self._ctrl]
+
     def motors(self, stamp_ns: int, received_ns: int) -> MotorSample:
         """Return what the motors report: load and torque. There is no heat and no supply here."""
         unknown = np.full(len(self._ctrl), np.nan)
         return MotorSample(
             stamp_ns=stamp_ns,
             received_ns=received_ns,
-            load=self.data.actuator_force[self._ctrl] / self._full_nm,
+            load=self.torque / self._full_nm,
             temperature_c=unknown,
             voltage_v=unknown,
             torque_on=np.full(len(self._ctrl), not self.limp),

@@ -1,0 +1,158 @@
+"""Runs the episodes of a comparison, in parallel, and makes a row of each: also of those that could not be run."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from joblib import Parallel, delayed
+
+from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.evaluate.compare.failures import error_reason
+from so_arm_policy.evaluate.compare.rows import (
+    CLEARANCE_MARGIN_M,
+    EpisodeRow,
+    Identity,
+    TimingRow,
+    episode_row,
+    timing_row,
+)
+from so_arm_policy.evaluate.compare.trace import TraceRecorder
+from so_arm_policy.evaluate.controllers import controller
+from so_arm_policy.evaluate.rollout import Rollout
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.clearance import Clearance
+from so_arm_policy.sim.scene import EVERYTHING
+from so_arm_policy.sim.tasks import make_task
+from so_arm_policy.sim.tasks.task import Episode, Task
+
+MOST_JOBS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all episodes of a comparison share. split: one of SPLITS; all_objects: as in Campaign."""
+
+    split: str = "train"
+    all_objects: bool = False
+
+    def task(self, name: str) -> Task:
+        """Return a task in the scenes that are meant. Raises ConfigError."""
+        return make_task(name, EVERYTHING if self.all_objects else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One episode to run."""
+
+    who: Identity
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one episode."""
+
+    row: EpisodeRow
+    timing: TimingRow
+
+
+def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Iterator[Outcome]:
+    """Yield the outcome of each job as it ends; the same outcomes whatever `processes` is, but for their order.
+
+    Raises ConfigError, before anything is run, for a split that a task does not have.
+    """
+    if not 1 <= processes <= MOST_JOBS:
+        raise ConfigError(f"comparison: got {processes} jobs, expected 1..{MOST_JOBS}")
+    for name in dict.fromkeys(job.who.task for job in jobs):
+        settings.task(name).sample(0, settings.split)
+    if processes == 1:
+        return _run_here(jobs, settings)
+    # One at a time: a batch that is interrupted would be lost as a whole.
+    parallel = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
+    return iter(parallel(delayed(_run_in_worker)(job, settings) for job in jobs))
+
+
+def _run_here(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
+    stages = _Stages()
+    try:
+        for job in jobs:
+            yield stages.run(job, settings)
+    finally:
+        stages.close()
+
+
+def _run_in_worker(job: Job, settings: Settings) -> Outcome:
+    return _OF_WORKER.run(job, settings)
+
+
+class _Stage:
+    """A task, its robot and who acts, made once for many episodes."""
+
+    def __init__(self, who: Identity, task: Task) -> None:
+        robot = load_robot(task.robot)
+        self._who = who
+        self._rollout = Rollout(task, robot, controller(who.controller).make(task, robot))
+        self._clearance = Clearance(robot, margin_m=CLEARANCE_MARGIN_M)
+        self._recorder = TraceRecorder()
+
+    def run(self, episode: Episode) -> Outcome:
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        result = self._rollout.run(episode, [self._recorder])
+        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        row = episode_row(self._who, result, self._recorder.trace(), self._clearance)
+        return Outcome(row=row, timing=timing_row(self._who, result, wall_s, cpu_s))
+
+    def close(self) -> None:
+        self._rollout.close()
+
+
+class _Stages:
+    """Keeps the last stage: the jobs of one controller on one task come one after the other."""
+
+    def __init__(self) -> None:
+        self._for: tuple[Identity, Settings] | None = None
+        self._stage: _Stage | None = None
+        self._broken: str | None = None
+
+    def run(self, job: Job, settings: Settings) -> Outcome:
+        task = settings.task(job.who.task)
+        episode = task.sample(job.seed, settings.split)
+        if self._for != (job.who, settings):
+            self._set_up(job.who, task, settings)
+        if self._stage is None:
+            return _failed(job, episode, "setup", str(self._broken))
+        try:
+            return self._stage.run(episode)
+        except Exception as error:  # noqa: BLE001 - whatever a controller raises is what came of its episode
+            # What is left of its state must not reach the next episode.
+            self.close()
+            return _failed(job, episode, "error", error_reason(error))
+
+    def close(self) -> None:
+        if self._stage is not None:
+            self._stage.close()
+        self._for = self._stage = None
+
+    def _set_up(self, who: Identity, task: Task, settings: Settings) -> None:
+        self.close()
+        try:
+            self._stage = _Stage(who, task)
+        except Exception as error:  # noqa: BLE001 - a controller that cannot be made must not end the others
+            self._broken = error_reason(error)
+        self._for = (who, settings)
+
+
+_OF_WORKER = _Stages()
+
+
+def _failed(job: Job, episode: Episode, stage: str, reason: str) -> Outcome:
+    who = job.who
+    row = EpisodeRow(
+        **vars(who),
+        seed=job.seed,
+        instruction=episode.instruction,
+        success=False,
+        failure_stage=stage,
+        failure_reason=reason,
+    )
+    return Outcome(row=row, timing=TimingRow(task=who.task, controller=who.controller, seed=job.seed))
