@@ -112,7 +112,7 @@ def test_the_least_clearance_is_that_of_the_lowest_pose(robot: RobotConfig, clea
 
 
 def test_the_torque_holds_the_arm_up(robot: RobotConfig) -> None:
-    """At rest the motors carry the weight: the moment of gravity about each joint, as MuJoCo's inverse dynamics has it."""
+    """At rest the motors carry the weight: the moment of gravity about each joint, but for its dry friction."""
     simulator = Simulator(robot, random_scene(0))
     for _ in range(600):
         simulator.step(robot.home)
