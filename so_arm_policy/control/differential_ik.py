@@ -8,6 +8,7 @@ import mink
 import mujoco
 import numpy as np
 
+from so_arm_policy.control.cartesian_pid import at_most
 from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
@@ -15,9 +16,13 @@ from so_arm_policy.core.timegrid import CONTROL_HZ
 
 # The arm has five degrees of freedom. Of position (3) and direction (3) the former goes first, the latter slowly.
 ORIENTATION_COST = 0.01
-ORIENTATION_RATE = 5.0  # 1/s
+ORIENTATION_RATE = 6.0  # 1/s
+MOST_TURN_RAD = 0.3  # of the error: where the arm cannot point down it would otherwise swing between two poses
 POSTURE_COST = 1e-4
-DAMPING = 1e-6  # rad^-2 m^2 on top of J^T J: only where a direction moves less than 1 mm per rad
+# Damping on top of J^T J, the square of m per rad: a little everywhere, and ever more where some way of the fingertip
+# takes more than a rad for SINGULAR_M. After Maciejewski & Klein, J. Robotic Systems 5, 1988.
+LEAST_DAMPING, MOST_DAMPING = 0.01**2, 0.04**2
+SINGULAR_M = 0.04
 BRAKING_GAIN = 12.0  # 1/s, close to a bound
 TICK_S = 1.0 / CONTROL_HZ
 
@@ -117,18 +122,19 @@ class DifferentialIk:
         self._position.set_target(mink.SE3.from_rotation_and_translation(here.rotation(), point + velocity * dt))
         facing = math.atan2(point[1] - self._pan_axis[1], point[0] - self._pan_axis[0])
         down = mink.SO3.from_z_radians(facing) @ mink.SO3.from_y_radians(math.pi)
-        self._direction.set_target(mink.SE3.from_rotation_and_translation(down, point))
+        turn = at_most(down.minus(here.rotation()), MOST_TURN_RAD)
+        self._direction.set_target(mink.SE3.from_rotation_and_translation(here.rotation().plus(turn), point))
         self._box.lower[self._qpos], self._box.upper[self._qpos] = self._bounds(command, measured, dt)
+        # The frame's Jacobian has its velocities in the frame's own directions.
+        J = here.rotation().as_matrix() @ configuration.get_frame_jacobian("gripperframe", "site")[:3]
         tasks = [self._position, self._direction, self._posture]
         try:
-            solution = mink.solve_ik(configuration, tasks, dt, "daqp", damping=DAMPING, limits=[self._box])
+            solution = mink.solve_ik(configuration, tasks, dt, "daqp", damping=damping(J), limits=[self._box])
         except mink.NoSolutionFound:  # never seen: the box holds at least one velocity. To brake is always legal.
             solution = np.zeros_like(self._box.lower)
         solution = np.clip(solution, self._box.lower, self._box.upper)
         rates = np.zeros(len(command.q))
         rates[self._index] = solution[self._qpos]
-        # The frame's Jacobian has its velocities in the frame's own directions.
-        J = here.rotation().as_matrix() @ configuration.get_frame_jacobian("gripperframe", "site")[:3]
         return rates, J @ solution
 
     def _bounds(self, command: JointMotion, measured: FloatArray, dt: float) -> tuple[FloatArray, FloatArray]:
@@ -173,6 +179,13 @@ def braking(room: FloatArray, acceleration: FloatArray) -> FloatArray:
     """
     room = np.maximum(room, 0.0)
     return np.minimum(np.sqrt(acceleration * room), BRAKING_GAIN * room)
+
+
+def damping(J: FloatArray) -> float:
+    """Return how much to damp a step with the Jacobian `J` (3, nv) m/rad."""
+    smallest = float(np.linalg.svd(J, compute_uv=False)[-1])
+    near = max(0.0, 1.0 - smallest / SINGULAR_M)
+    return LEAST_DAMPING + near**2 * MOST_DAMPING
 
 
 def _tip(configuration: mink.Configuration) -> mink.SE3:

@@ -36,6 +36,8 @@ FAILURE_S = 10.0
 OVERSHOOT_S_PER_M = 100.0
 ROUGHNESS_S = 0.1
 CLAMP_S = 0.1
+# Where the search for the bounds begins; that for the gains begins where the relay says.
+START = {"speed_limit": 0.4, "acceleration_limit": 2.0}
 # What is searched for, each in the logarithm between these.
 RANGES = {"kp": (1.0, 40.0), "kd": (1e-3, 0.5), "speed_limit": (0.1, 0.8), "acceleration_limit": (0.5, 6.0)}
 
@@ -177,7 +179,7 @@ def first_gains(ultimate: Ultimate) -> CartesianPidConfig:
     The moving command integrates already.
     """
     kp = ultimate.gain / 3.2
-    return replace(CartesianPidConfig(), kp=kp, kd=kp * ultimate.period_s / 6.3)
+    return replace(CartesianPidConfig(), kp=kp, kd=kp * ultimate.period_s / 6.3, **START)
 
 
 class Trial:
@@ -229,7 +231,6 @@ def search(
 
     x0 = _position(start)
     simplex = np.vstack([x0, x0 + np.where(x0 < 0.5, 0.2, -0.2) * np.eye(len(x0))])
-    # One set more may be tried than scipy is allowed: those of the first simplex are asked for at once.
     options = {"maxfev": tries, "initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-4}
     minimize(total, x0, method="Nelder-Mead", bounds=[(0.0, 1.0)] * len(x0), options=options)
     return min(best, key=lambda found: found[0])[1]
