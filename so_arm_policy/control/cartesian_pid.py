@@ -21,13 +21,13 @@ class CartesianPidConfig:
     found by `so-arm tune pid --episodes 8 --tries 60`.
     """
 
-    kp: float = 10.6
+    kp: float = 11.9
     ki: float = 0.0
-    kd: float = 0.025
+    kd: float = 0.0519
     derivative_cutoff_hz: float = 15.0
     deadband_m: float = 0.0003
-    speed_limit: float = 0.33
-    acceleration_limit: float = 6.0
+    speed_limit: float = 0.457
+    acceleration_limit: float = 5.19
     back_calculation: float = 8.0
 
     def __post_init__(self) -> None:
