@@ -1,7 +1,7 @@
 """Many episodes of one agent: run in parallel over seeds, summed up with intervals."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +12,9 @@ from joblib import Parallel, delayed
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.animation import GifRecorder
+from so_arm_policy.evaluate.controllers import CONTROLLERS
 from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
 from so_arm_policy.evaluate.rollout import Agent, EpisodeResult, Rollout
-from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent, servo_agent
 from so_arm_policy.evaluate.statistics import mean, percentile, wilson_interval
 from so_arm_policy.policy.bundle import file_hash, load_bundle
 from so_arm_policy.policy.manifest import FILE_NAME
@@ -23,12 +23,7 @@ from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Episode, Task
 
-SCRIPTED: dict[str, Callable[[Task, RobotConfig], Agent]] = {
-    "expert": expert_agent,
-    "pid": pid_agent,
-    "servo": servo_agent,
-    "hold": hold_agent,
-}
+SCRIPTED = {name: row.make for name, row in CONTROLLERS.items() if row.bundle is None}
 
 
 @dataclass(frozen=True, kw_only=True)

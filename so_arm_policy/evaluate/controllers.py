@@ -11,6 +11,7 @@ from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.compare.rows import Identity
+from so_arm_policy.evaluate.crafted_agents import planner_agent, privileged_planner_agent
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Agent
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent
@@ -21,6 +22,7 @@ from so_arm_policy.sim.tasks.task import Task
 # What a controller knows of the scene: the true state, pictures only, or nothing.
 PRIVILEGED, CAMERAS, NOTHING = "privileged", "cameras", "nothing"
 SIGHTS = (PRIVILEGED, CAMERAS, NOTHING)
+PLANNED = ("reach", "track", "pick_place", "sort")
 HAND_CRAFTED, SCRIPTED, LEARNED = "hand-crafted", "scripted", "learned"
 
 
@@ -57,6 +59,8 @@ def learned(bundle: str) -> Controller:
 
 CONTROLLERS: dict[str, Controller] = {
     **{family: learned(f"so101_{family}") for family in FAMILIES},
+    "planner": Controller(make=planner_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=PLANNED),
+    "planner_privileged": Controller(make=privileged_planner_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=PLANNED),
     "expert": Controller(make=expert_agent, kind=SCRIPTED, sees=PRIVILEGED),
     "pid": Controller(make=pid_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=("reach",)),
     "hold": Controller(make=hold_agent, kind=HAND_CRAFTED, sees=NOTHING),

@@ -10,7 +10,7 @@ import numpy as np
 import ruckig
 
 from so_arm_policy.control.motion.timed_path import TimedPath
-from so_arm_policy.control.motion.timing import MotionLimits
+from so_arm_policy.control.motion.timing import SAME_RAD, MotionLimits
 from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import InputError
 
@@ -32,6 +32,8 @@ def reaching(q: FloatArray, dq: FloatArray, ddq: FloatArray, goal: FloatArray, l
     Raises ShapeError, and InputError where Ruckig finds none.
     """
     target = vector(goal, len(limits.velocity), "goal")
+    if np.abs(np.subtract(q, target)).max() < SAME_RAD and max(np.abs(dq).max(), np.abs(ddq).max()) < SAME_RAD:
+        return standing(target)
 
     def to_goal(wanted: ruckig.InputParameter) -> None:
         wanted.target_position = target.tolist()
@@ -57,10 +59,19 @@ def _motion(
     wanted.max_jerk = limits.jerk.tolist()
     set_target(wanted)
     trajectory = ruckig.Trajectory(size)
-    result = ruckig.Ruckig(size).calculate(wanted, trajectory)
+    try:
+        result = ruckig.Ruckig(size).calculate(wanted, trajectory)
+    except ruckig.RuckigError as error:  # of numbers so small that it finds no profile
+        raise InputError(f"motion: {error}, expected a state that Ruckig can go on from") from error
     if result not in (ruckig.Result.Working, ruckig.Result.Finished):
         raise InputError(f"motion: Ruckig got {wanted}, said {result}, expected a state that it can go on from")
     return _as_pieces(trajectory)
+
+
+def standing(q: FloatArray) -> TimedPath:
+    """Return the motion that stays at `q` (n,) rad."""
+    zero = np.zeros((1, len(q)))
+    return TimedPath(np.zeros(1), 0.0, q[None], zero, zero, zero)
 
 
 def _as_pieces(trajectory: ruckig.Trajectory) -> TimedPath:

@@ -7,7 +7,7 @@ import numpy as np
 
 from so_arm_policy.control.grammar import Order, parse
 from so_arm_policy.control.motion.config import PlannerConfig
-from so_arm_policy.control.motion.ruckig_motion import braking, reaching
+from so_arm_policy.control.motion.ruckig_motion import braking, reaching, standing
 from so_arm_policy.control.motion.timed_path import TimedPath
 from so_arm_policy.control.planner.actions import Action, Follow, Interrupted, Leg, Look, Means, Motion, RoutineOf
 from so_arm_policy.control.planner.desk import Desk
@@ -175,8 +175,7 @@ class Planner:
         self._path, self._began_ns = path, now_ns
 
     def _stand(self, now_ns: int, q: FloatArray) -> None:
-        zero = np.zeros((1, len(q)))
-        self._follow(now_ns, TimedPath(np.zeros(1), 0.0, q[None], zero, zero, zero))
+        self._follow(now_ns, standing(q))
 
     def _reference(self, now_ns: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         assert self._path is not None

@@ -7,7 +7,8 @@ import numpy as np
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ShapeError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.sim.clearance import Clearance, Nearest
+from so_arm_policy.sim.clearance import Clearance
+from so_arm_policy.sim.pairs import Nearest
 
 MINUTE_S = 60.0
 

@@ -1,0 +1,33 @@
+"""Hand-crafted controllers as agents, each by the robot's cameras or, privileged, by the simulator's truth."""
+
+from so_arm_policy.control.motion.config import PlannerConfig
+from so_arm_policy.control.planner.actions import Means
+from so_arm_policy.control.planner.desk import LockstepDesk
+from so_arm_policy.control.planner.source import Planner
+from so_arm_policy.control.planner.thinking import Thought
+from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ, NS
+from so_arm_policy.evaluate.eyes import CameraEyes
+from so_arm_policy.evaluate.seeing_agent import Eyes, SeeingAgent, TruthEyes
+from so_arm_policy.sim.expert import arm_iks
+from so_arm_policy.sim.planning_scene import PlanningScene
+from so_arm_policy.sim.tasks.task import Task
+
+# How long every thought of the planner takes, ticks. `bench/control.py` says how long they take on a machine.
+THINKING_TICKS = 12
+
+
+def planner_agent(task: Task, robot: RobotConfig) -> SeeingAgent:  # noqa: ARG001
+    """Return the planner, by camera."""
+    return _planner(robot, CameraEyes(robot))
+
+
+def privileged_planner_agent(task: Task, robot: RobotConfig) -> SeeingAgent:  # noqa: ARG001
+    """Return the planner that knows where everything is."""
+    return _planner(robot, TruthEyes())
+
+
+def _planner(robot: RobotConfig, eyes: Eyes) -> SeeingAgent:
+    means = Means(robot=robot, iks=arm_iks(robot), surroundings=PlanningScene(robot))
+    desk = LockstepDesk[Thought](THINKING_TICKS * NS // CONTROL_HZ)
+    return SeeingAgent(Planner(means, PlannerConfig(), desk), robot, eyes)
