@@ -11,6 +11,7 @@ from so_arm_policy.control.perception.fit import MARGIN_PX, Fit, Spot, best_fit,
 from so_arm_policy.control.perception.silhouette import dishes, stances
 from so_arm_policy.control.tabletop import Tabletop, Thing
 from so_arm_policy.core.arrays import BoolArray, FloatArray
+from so_arm_policy.core.errors import ShapeError
 from so_arm_policy.core.objects import DISHES
 from so_arm_policy.core.pinhole import Pinhole
 from so_arm_policy.core.values import Image
@@ -32,11 +33,18 @@ class PerceptionConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """What one camera shows. hidden: (height, width), where the robot itself is in the way."""
+    """What one camera shows. hidden: (height, width), where the robot itself is in the way. Raises ShapeError."""
 
     view: Pinhole
     rgb: Image
     hidden: BoolArray
+
+    def __post_init__(self) -> None:
+        """Refuse pictures of another size than the camera's, and of other numbers than bytes."""
+        size = (self.view.camera.height, self.view.camera.width)
+        if self.rgb.shape != (*size, 3) or self.rgb.dtype != np.uint8 or self.hidden.shape != size:
+            got = f"{self.rgb.shape} {self.rgb.dtype} and hidden {self.hidden.shape}"
+            raise ShapeError(f"picture of {self.view.camera.name!r}: got {got}, expected {(*size, 3)} uint8 and {size}")
 
 
 class Perception:
