@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from joblib import Parallel, delayed
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.evaluate.compare.failures import error_reason
 from so_arm_policy.evaluate.compare.rows import (
     CLEARANCE_MARGIN_M,
@@ -59,7 +60,7 @@ class Outcome:
 def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Iterator[Outcome]:
     """Yield the outcome of each job as it ends; the same outcomes whatever `processes` is, but for their order.
 
-    Raises ConfigError, before anything is run, for a split that a task does not have.
+    Raises ConfigError, before anything is run, for a split that a task does not have; DeviceError when a process dies.
     """
     if not 1 <= processes <= MOST_JOBS:
         raise ConfigError(f"comparison: got {processes} jobs, expected 1..{MOST_JOBS}")
@@ -67,9 +68,7 @@ def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Ite
         settings.task(name).sample(0, settings.split)
     if processes == 1:
         return _run_here(jobs, settings)
-    # One at a time: a batch that is interrupted would be lost as a whole.
-    parallel = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
-    return iter(parallel(delayed(_run_in_worker)(job, settings) for job in jobs))
+    return _run_in_workers(jobs, settings, processes)
 
 
 def _run_here(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
@@ -79,6 +78,18 @@ def _run_here(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
             yield stages.run(job, settings)
     finally:
         stages.close()
+
+
+def _run_in_workers(jobs: Sequence[Job], settings: Settings, processes: int) -> Iterator[Outcome]:
+    # One at a time: a batch that is interrupted would be lost as a whole.
+    parallel = Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=1)
+    try:
+        yield from parallel(delayed(_run_in_worker)(job, settings) for job in jobs)
+    except BrokenProcessPool as error:
+        raise DeviceError(
+            f"comparison: got a process that ended by itself (for want of memory?), expected {processes} to the end; "
+            "what is finished is kept, the same command goes on from there"
+        ) from error
 
 
 def _run_in_worker(job: Job, settings: Settings) -> Outcome:

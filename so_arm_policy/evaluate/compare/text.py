@@ -28,6 +28,20 @@ COLUMNS: dict[str, Callable[[CellSummary], str]] = {
     "infer ms": lambda cell: f"{_number(cell.inference_p50_ms, 2)}/{_number(cell.inference_p99_ms, 2)}",
     "episodes/min": lambda cell: _number(cell.per_minute, 1),
 }
+PAIR_COLUMNS: dict[str, Callable[[Couple], str]] = {
+    "task": lambda couple: couple.task,
+    "first - second": lambda couple: f"{couple.a} - {couple.b}",
+    "points": lambda couple: f"{100 * couple.judged.difference:+.1f}",
+    "95 %": lambda couple: f"{100 * couple.judged.low:+.1f}..{100 * couple.judged.high:+.1f}",
+    "seeds": lambda couple: str(couple.judged.pairs.seeds),
+    "only one": lambda couple: f"{couple.judged.pairs.only_a}:{couple.judged.pairs.only_b}",
+    "p": lambda couple: f"{couple.judged.p:.2g}",
+    "Holm": lambda couple: f"{couple.judged.p_holm:.2g}",
+    "anytime": lambda couple: f"{couple.judged.p_anytime:.2g}",
+    "verdict": lambda couple: winner(couple),
+    "time s": lambda couple: _interval(couple.time_s),
+    "LDLJ": lambda couple: _interval(couple.smoothness),
+}
 LEGEND = (
     "time, path of the fingertip and energy: means of the successes; LDLJ of the commands and SPARC of the fingertip: "
     "their medians, higher is smoother;\nnearest: least clearance of the measured pose; clamp, reject, hold: ticks a "
@@ -40,7 +54,7 @@ def report(cells: Sequence[CellSummary], couples: Sequence[Couple], left_out: Se
     lines: list[str] = []
     for task in dict.fromkeys(cell.task for cell in cells):
         of_task = [cell for cell in cells if cell.task == task]
-        lines += [task, *(f"  {line}" for line in _table(of_task)), *_failures(of_task), ""]
+        lines += [task, *_table(of_task), *_failures(of_task), ""]
     lines += [LEGEND]
     lines += [f"left out: {text}" for text in left_out]
     if couples:
@@ -48,50 +62,58 @@ def report(cells: Sequence[CellSummary], couples: Sequence[Couple], left_out: Se
     return "\n".join(lines)
 
 
-def couple_line(couple: Couple, couples: int) -> str:
-    """Return what one pair says, in one line. couples: how many were judged together."""
-    judged = couple.judged
-    winner = {A_BETTER: f"{couple.a} better", B_BETTER: f"{couple.b} better"}.get(judged.verdict, judged.verdict)
-    text = (
-        f"{couple.task}: {couple.a} - {couple.b}: {100 * judged.difference:+.1f} points "
-        f"({100 * judged.low:+.1f}..{100 * judged.high:+.1f}) on {judged.pairs.seeds} seeds, "
-        f"{judged.pairs.only_a} against {judged.pairs.only_b}, p {judged.p:.2g}, Holm {judged.p_holm:.2g}, "
-        f"anytime {judged.p_anytime:.2g}: {winner}"
+def winner(couple: Couple) -> str:
+    """Return the verdict of a pair, by name."""
+    return {A_BETTER: f"{couple.a} better", B_BETTER: f"{couple.b} better"}.get(
+        couple.judged.verdict, couple.judged.verdict
     )
-    text += _also(", time", couple.time_s, "s") + _also(", LDLJ", couple.smoothness, "")
-    if judged.verdict not in (A_BETTER, B_BETTER):
-        text += f"; {_needed(judged.pairs, couples)}"
-    return text
 
 
 def _pairs(couples: Sequence[Couple]) -> list[str]:
+    number = len(couples)
+    rows = [list(PAIR_COLUMNS), *([show(couple) for show in PAIR_COLUMNS.values()] for couple in couples)]
+    # How many seeds CLAIM needs depends on how many pairs are judged together, which no column knows by itself.
+    rows = [
+        [*row, text]
+        for row, text in zip(
+            rows,
+            [f"{100 * CLAIM:.0f} points need", *(_needed(couple.judged.pairs, number) for couple in couples)],
+            strict=True,
+        )
+    ]
     return [
-        "pairs on shared seeds: first less second, 95 % interval (Newcombe 10); exact McNemar, Holm over all "
-        f"{len(couples)} pairs, verdict at {ALPHA:g}; anytime: valid though seeds were added",
-        "times and smoothness: on seeds on which both succeeded, 95 % bootstrap interval",
-        *(f"  {couple_line(couple, len(couples))}" for couple in couples),
+        "pairs on shared seeds, first less second",
+        *_aligned(rows),
+        f"95 %: Newcombe's interval; p: exact McNemar; Holm: for all {number} pairs together, verdict at {ALPHA:g}; "
+        "anytime: valid though larger seeds were added after looking, not corrected;",
+        "time, LDLJ: mean difference over the seeds on which both succeeded, 95 % bootstrap interval; need: seeds for "
+        "a power of 80 % at the share of seeds on which only one succeeded",
     ]
 
 
 def _needed(pairs: Pairs, couples: int) -> str:
-    """Say how many seeds a difference of CLAIM needs, at the share of discordant seeds that was measured."""
+    """Return how many seeds a difference of CLAIM needs, at the share of discordant seeds that was measured."""
     discordant = max(CLAIM, pairs.discordant / pairs.seeds)
     seeds = seeds_needed((discordant + CLAIM) / 2.0, (discordant - CLAIM) / 2.0, ALPHA / couples)
-    return f"{100 * CLAIM:.0f} points would need {seeds or 'too many'} seeds (power 80 %)"
+    return f"{seeds} seeds" if seeds else "too many"
 
 
-def _also(name: str, difference: Difference | None, unit: str) -> str:
+def _interval(difference: Difference | None) -> str:
     if difference is None:
-        return ""
-    interval = f"({difference.low:+.2f}..{difference.high:+.2f})"
-    return f"{name} {difference.mean:+.2f} {unit}".rstrip() + f" {interval}"
+        return NONE
+    return f"{difference.mean:+.2f} ({difference.low:+.2f}..{difference.high:+.2f})"
 
 
 def _table(cells: Sequence[CellSummary]) -> list[str]:
-    rows = [list(COLUMNS), *([show(cell) for show in COLUMNS.values()] for cell in cells)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    return _aligned([list(COLUMNS), *([show(cell) for show in COLUMNS.values()] for cell in cells)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, the first two columns to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(
+        "  "
+        + "  ".join(
             text.ljust(width) if i < 2 else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         )

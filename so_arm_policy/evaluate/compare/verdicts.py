@@ -20,7 +20,7 @@ class PairVerdict:
 
     verdict: one of the three above, by p_holm alone. difference: success rate of A less that of B; low, high: its 95 %
     interval, of this pair alone. p: exact McNemar; p_holm: corrected for all pairs that were judged together.
-    p_anytime: valid also where seeds were added after looking, in the order of the seeds; not corrected.
+    p_anytime: valid also where larger seeds were added after looking; not corrected.
     """
 
     verdict: str

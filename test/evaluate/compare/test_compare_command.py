@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from so_arm_policy.cli import main
@@ -90,6 +91,23 @@ def test_a_killed_comparison_goes_on_where_it_was(alone: Path, tmp_path: Path) -
     assert after.count(b"\n") == 1 + 6
 
 
+def test_a_worker_that_dies_is_one_clear_error_and_costs_no_finished_episode(tmp_path: Path) -> None:
+    journal = tmp_path / FILE_NAME
+    command = [sys.executable, "-m", "so_arm_policy.cli", "compare", "--out", str(tmp_path)]
+    command += ["--tasks", "reach", "--controllers", "hold", "--seeds", "20:500", "--jobs", "2"]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 2):
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+        worker = next(child for child in children if "LokyProcess" in " ".join(child.cmdline()))
+        worker.kill()
+        assert process.stderr is not None
+        assert "error: comparison: got a process that ended by itself" in process.stderr.read()
+    assert process.returncode == 2
+    with Journal(tmp_path, Settings()) as kept:
+        assert len(kept.outcomes) >= 1
+
+
 def test_what_is_there_is_not_run_again_and_more_may_be_added(alone: Path, tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes((alone / FILE_NAME).read_bytes())
     assert compare(tmp_path) == 0
@@ -105,8 +123,9 @@ def test_it_prints_a_table_and_the_pairs(alone: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert "expert privileged 3/3 100.0 (43.9..100.0)" in " ".join(printed.split())
     assert "hold failed: 3 x start: timeout" in printed
-    assert "reach: expert - hold: +100.0 points" in printed
-    assert "not distinguishable; 10 points would need" in printed
+    (pair,) = (line.split() for line in printed.splitlines() if "expert - hold" in line)
+    assert pair[:9] == ["reach", "expert", "-", "hold", "+100.0", "+20.6..+100.0", "3", "3:0", "0.25"]
+    assert "not distinguishable" in " ".join(pair)
 
 
 class Raiser:
