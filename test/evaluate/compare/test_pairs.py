@@ -42,7 +42,7 @@ def test_pairs_are_counted() -> None:
 @pytest.mark.parametrize(
     ("pairs", "low", "high"),
     [
-        # Cavo et al. 2012, as R package contingencytables 3.1 has it (Newcombe_square_and_add_CI_paired_2x2).
+        # Cavo et al. 2012, as in the tests of the R package contingencytables (Newcombe_square_and_add_CI_paired_2x2).
         (Pairs(both=59, only_a=6, only_b=16, neither=80), -0.1186, -0.0046),
         # Bentur et al. 2009, in Fagerland, Lydersen and Laake 2014.
         (Pairs(both=1, only_a=1, only_b=7, neither=12), -0.507, -0.026),
