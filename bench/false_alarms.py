@@ -1,7 +1,8 @@
 """How often the supervisor touches sources that do nothing wrong: share of ticks, by rule, in normal episodes.
 
-`python bench/false_alarms.py`: the scripted expert and PID, and every shipped bundle on each of its tasks. Ticks before
-a source's first proposal are not counted: nothing was touched there. Simulated time: a busy machine changes nothing.
+`python bench/false_alarms.py`: the scripted expert, PID and servo, and every shipped bundle on each of its tasks. Ticks
+before a source's first proposal are not counted: nothing was touched there. Simulated time: a busy machine changes
+nothing.
 """
 
 import argparse
@@ -21,7 +22,7 @@ WAITING = ("time.silent", "time.no_state")  # for the first context
 
 def campaigns() -> list[tuple[str, Campaign]]:
     """Every source on every task that it is for."""
-    found = [("pid", Campaign(task="reach", scripted="pid"))]
+    found = [("pid", Campaign(task="reach", scripted="pid")), ("servo", Campaign(task="track", scripted="servo"))]
     found += [("expert", Campaign(task=task, scripted="expert")) for task in TASKS]
     for path in sorted((SOURCE_ROOT / "bundles").iterdir()):
         tasks = read_manifest(path).tasks

@@ -13,7 +13,7 @@ from so_arm_policy.control.fingertip_servo import FingertipServo, FingertipServo
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.control.kalman import KalmanConfig
 from so_arm_policy.control.tabletop import Tabletop
-from so_arm_policy.control.whereabouts import Estimator, Followed, LastSeen
+from so_arm_policy.control.whereabouts import Estimator, Followed, Standing
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import RobotConfig
@@ -167,8 +167,8 @@ class ThingServo:
 def pid_source(
     read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None
 ) -> ThingServo:
-    """Return the source that goes where the thing was seen last: for things that stand still."""
-    return ThingServo("pid", read, model, robot, config or ThingServoConfig(), LastSeen())
+    """Return the source that goes where the thing was seen: for things that stand still."""
+    return ThingServo("pid", read, model, robot, config or ThingServoConfig(), Standing())
 
 
 def servo_source(

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from so_arm_policy.control.source import TaskSource
 from so_arm_policy.control.tabletop import Tabletop
@@ -31,6 +31,16 @@ class SeeingTiming:
             raise ConfigError(f"seeing: got {self.hz} Hz, expected 0 < hz <= {CONTROL_HZ}")
         if not 0 <= self.latency_ticks <= 2 * CONTROL_HZ:
             raise ConfigError(f"seeing: got latency_ticks {self.latency_ticks}, expected 0..{2 * CONTROL_HZ}")
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A source that can say why it is silent."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not do what it was told, or None."""
+        ...
 
 
 class Eyes(Protocol):
@@ -74,7 +84,7 @@ class SeeingAgent:
         self._look(moment)
         wanted = self._source.command(moment.now_ns, moment.sample)
         if wanted is None:
-            self._silences["nothing seen" if self._seen_ns is None else "nothing to do"] += 1
+            self._silences[self._why()] += 1
             return None
         # While nothing that could be seen matters, such as on a motion that was planned, the joints are all it uses.
         blind = self._seen_ns is None or self._source.wanted == frozenset()
@@ -93,6 +103,11 @@ class SeeingAgent:
     def report(self) -> AgentReport:
         """Say how often it looked and was silent; a look counts as a context."""
         return AgentReport(contexts=self._looks, silences=dict(sorted(self._silences.items())))
+
+    def _why(self) -> str:
+        """Say why the source is silent; of an error what it is about."""
+        trouble = self._source.trouble if isinstance(self._source, Explains) else None
+        return (trouble or "no command").partition(":")[0]
 
     def _look(self, moment: Moment) -> None:
         if moment.tick * self._timing.hz >= self._looks * CONTROL_HZ:

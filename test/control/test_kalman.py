@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from so_arm_policy.control.kalman import KalmanConfig, PointKalman
-from so_arm_policy.control.whereabouts import Followed, LastSeen
+from so_arm_policy.control.whereabouts import ELSEWHERE_SIGHTINGS, Followed, Standing
 from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.timegrid import NS
@@ -145,12 +145,12 @@ def test_a_followed_thing_goes_on_unseen_for_a_while_and_then_stands():
     soon, late, later = (followed.at(stamp(last_s + ahead_s)) for ahead_s in (0.2, 1.0, 9.0))
     np.testing.assert_allclose(soon.position[:2], at(last_s + 0.2, 2), atol=1e-3)
     np.testing.assert_allclose(soon.velocity, [SPEED[0], SPEED[1], 0.0], atol=2e-3)
-    assert soon.position[2] == at(last_s)[2]
+    assert soon.position[2] == pytest.approx(at(last_s)[2], abs=0.002)  # a mean: this one sinks at 1 cm/s
     assert not late.velocity.any()
     np.testing.assert_array_equal(late.position, later.position)
 
 
-@pytest.mark.parametrize("make", [LastSeen, Followed])
+@pytest.mark.parametrize("make", [Standing, Followed])
 def test_every_estimator_refuses_old_and_broken_sightings_and_forgets(make):
     estimator = make()
     estimator.see(START, stamp(1.0))
@@ -162,3 +162,18 @@ def test_every_estimator_refuses_old_and_broken_sightings_and_forgets(make):
     estimator.reset()
     assert estimator.at(stamp(1.0)) is None
     estimator.see(START, stamp(0.5))
+
+
+def test_a_standing_thing_is_averaged_and_one_that_was_moved_is_believed_after_a_few_sightings():
+    standing, rng = Standing(), np.random.default_rng(7)
+    seen, errors = [], []
+    for k in range(300):
+        seen.append(START + rng.normal(0, 0.004, 3))
+        standing.see(seen[-1], stamp(k / 30))
+        errors.append(np.linalg.norm(standing.at(0).position - START))
+    assert np.mean(errors[10:]) < 0.5 * np.mean(np.linalg.norm(np.array(seen) - START, axis=1))
+    before = standing.at(0).position
+    for k in range(ELSEWHERE_SIGHTINGS):
+        np.testing.assert_array_equal(standing.at(0).position, before)
+        standing.see(START + 0.05, stamp(10 + k / 30))
+    np.testing.assert_array_equal(standing.at(0).position, START + 0.05)
