@@ -17,13 +17,19 @@ from so_arm_policy.control.motion.rrt_connect import rrt_connect
 from so_arm_policy.control.motion.shortcut import shortened
 from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
+from so_arm_policy.core.timegrid import TimeGrid
+from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.supervisor import Supervisor
+from so_arm_policy.safety.values import Action, TickInput
 
 ROBOT = load_robot("so101")
 TWO = load_robot("so101_bimanual")
 N = len(ROBOT.joints)
 LEFT, RIGHT = -1.0, 1.0
 GRIPPER = 5
+GRID = TimeGrid(origin_ns=10**18)
 
 
 def pose(pan, lift=0.0, gripper=0.0, roll=0.0):
@@ -128,6 +134,42 @@ def test_the_way_round_is_not_much_longer_than_the_shortest(name):
     shortest = 2 * math.hypot(0.8, 0.9) + 0.4
     for seed in range(3):
         assert length(planner(name).plan(pose(LEFT), [pose(RIGHT)], wall, seed=seed)) < 1.3 * shortest
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0])
+def test_the_supervisor_lets_it_pass_untouched(scale):
+    config = {f"{name}_scale": scale for name in ("velocity", "acceleration", "jerk")}
+    for seed in range(3):
+        motion = planner(**config).move(pose(LEFT), [pose(RIGHT)], slalom, seed=seed)
+        assert_passes(motion)
+        ticks = round(0.3 * motion.duration_s * 120)
+        q, dq, ddq = motion.at(ticks / 120)
+        other = planner(**config).move(q, [pose(LEFT)], slalom, seed=seed, dq=dq, ddq=ddq)
+        assert_passes(motion, until=ticks, then=other)
+
+
+def assert_passes(motion, until=None, then=None):
+    """Every tick is a legal command; from tick number `until` on those of another motion."""
+    supervisor = Supervisor(SupervisorConfig(), ROBOT, "planner")
+    end = motion.duration_s if then is None else until / 120 + then.duration_s
+    measured = motion.at(0.0)[0]
+    for k in range(math.ceil(end * 120) + 1):
+        now = GRID.due_ns(k)
+        q, dq, _ = motion.at(k / 120) if then is None or k < until else then.at((k - until) / 120)
+        wish = Proposal(
+            source="planner",
+            sequence=k,
+            stamp_ns=now,
+            observation_stamp_ns=now,
+            received_ns=now,
+            joint_names=ROBOT.joint_names,
+            q=q,
+            dq=dq,
+        )
+        sample = JointSample(stamp_ns=now, received_ns=now, q=measured, dq=np.zeros(N))
+        verdict = supervisor.step(TickInput(now_ns=now, ros_now_ns=now, sample=sample, proposals={"planner": wish}))
+        assert verdict.action is Action.PASS, verdict
+        measured = verdict.command
 
 
 def test_shortcuts_never_make_it_longer_and_keep_the_ends():

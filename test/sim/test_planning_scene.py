@@ -16,7 +16,11 @@ from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
 from so_arm_policy.core.keep_out import KeepOutSphere
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.objects import KINDS
+from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.safety.config import SupervisorConfig
+from so_arm_policy.safety.supervisor import Supervisor
+from so_arm_policy.safety.values import Action, TickInput
 from so_arm_policy.sim.arm_links import arm_links
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.clearance import Clearance
@@ -274,6 +278,35 @@ def test_planned_motions_on_tables_do_not_touch(robot, ik):
         again = planner.timed(planner.plan(start, [goal], asked.near, seed=seed), asked.near)
         np.testing.assert_array_equal(motion.q, again.q)
     assert searched >= 2
+
+
+def test_the_supervisor_finds_nothing_to_correct_in_planned_motions(robot, ik):
+    """Its margins are below those that motions are planned with, also where a pose to brake to is asked about."""
+    asked = PlanningScene(robot)
+    supervisor = Supervisor(SupervisorConfig(), robot, "planner", Clearance(robot))
+    rng, planner = np.random.default_rng(0), MotionPlanner(PlannerConfig(), robot)
+    q, k = low_pose(ik, robot, asked, rng), 0
+    for seed in range(6):
+        motion = planner.move(q, [low_pose(ik, robot, asked, rng)], asked.near, seed=seed)
+        for t in np.arange(0.0, motion.duration_s + 1 / 120, 1 / 120):
+            now = 10**18 + k * 8_333_333
+            sample = JointSample(stamp_ns=now, received_ns=now, q=q, dq=np.zeros(len(q)))
+            q, dq, _ = motion.at(t)
+            wish = Proposal(
+                source="planner",
+                sequence=k,
+                stamp_ns=now,
+                observation_stamp_ns=now,
+                received_ns=now,
+                joint_names=robot.joint_names,
+                q=q,
+                dq=dq,
+            )
+            tick = TickInput(now_ns=now, ros_now_ns=now, sample=sample, proposals={"planner": wish})
+            assert supervisor.step(tick).action is Action.PASS
+            k += 1
+        q = motion.end
+    assert k > 500
 
 
 def low_pose(ik, robot, scene, rng):

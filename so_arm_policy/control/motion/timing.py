@@ -76,7 +76,7 @@ def time_path(path: FloatArray, limits: MotionLimits, stops: Collection[int] = (
 
 
 def _different(path: FloatArray) -> list[int]:
-    """Return the numbers of the places that differ from the one before; the last one always counts."""
+    """Return the numbers of the places that differ from the one kept before."""
     kept = [0]
     for i in range(1, len(path)):
         if np.abs(path[i] - path[kept[-1]]).max() > SAME_RAD:
