@@ -1,15 +1,14 @@
 """The sources `pid` and `servo`: the fingertip goes to the thing that the instruction names, and stays with it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import mujoco
 import numpy as np
 
 from so_arm_policy.control.approach import ApproachConfig, aim
 from so_arm_policy.control.fingertip_servo import FingertipServo, FingertipServoConfig
+from so_arm_policy.control.grammar import Said, parse
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.control.kalman import KalmanConfig
 from so_arm_policy.control.tabletop import Tabletop
@@ -22,37 +21,6 @@ from so_arm_policy.core.values import JointSample
 VERBS = ("reach", "track")
 REACHED_M = 0.01  # how near the fingertip has to be able to come
 LOOKED_AT_M = 0.01  # a thing that moved less is as near as it was
-
-
-class Said(Protocol):
-    """One thing of an instruction."""
-
-    @property
-    def color(self) -> str:
-        """Its colour."""
-
-    @property
-    def kind(self) -> str:
-        """What it is."""
-
-
-class Order(Protocol):
-    """What an instruction means."""
-
-    @property
-    def verb(self) -> str:
-        """What to do, e.g. "reach"."""
-
-    @property
-    def steps(self) -> Sequence[Said]:
-        """With what, in order."""
-
-
-class Read(Protocol):
-    """Whatever understands instructions."""
-
-    def __call__(self, text: str) -> Order:
-        """Return what `text` means. Raises InputError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +40,10 @@ class ThingServo:
     """
 
     def __init__(
-        self, name: str, read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig, see: Estimator
+        self, name: str, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig, see: Estimator
     ) -> None:
         """model: of the arm alone; it is the robot's first arm that moves."""
         self.name = name
-        self._read = read
         self._config = config
         arm = robot.arms[0]
         turn = math.cos(arm.base_yaw), math.sin(arm.base_yaw)
@@ -104,7 +71,7 @@ class ThingServo:
 
     def tell(self, instruction: str) -> None:
         """Set what to do. Raises InputError for what cannot be read, and for orders that are not about one thing."""
-        order = self._read(instruction)
+        order = parse(instruction)
         if order.verb not in VERBS or len(order.steps) != 1:
             got = f"to {order.verb} {len(order.steps)} things in {instruction!r}"
             raise InputError(f"{self.name}: got an order {got}, expected to {' or '.join(VERBS)} one thing")
@@ -164,16 +131,12 @@ class ThingServo:
         return None
 
 
-def pid_source(
-    read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None
-) -> ThingServo:
+def pid_source(model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None) -> ThingServo:
     """Return the source that goes where the thing was seen: for things that stand still."""
-    return ThingServo("pid", read, model, robot, config or ThingServoConfig(), Standing())
+    return ThingServo("pid", model, robot, config or ThingServoConfig(), Standing())
 
 
-def servo_source(
-    read: Read, model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None
-) -> ThingServo:
+def servo_source(model: mujoco.MjModel, robot: RobotConfig, config: ThingServoConfig | None = None) -> ThingServo:
     """Return the source that goes where the thing should be by now, with its velocity: for things that move."""
     config = config or ThingServoConfig(approach=replace(ApproachConfig(), hover_m=0.025))
-    return ThingServo("servo", read, model, robot, config, Followed(config.kalman))
+    return ThingServo("servo", model, robot, config, Followed(config.kalman))

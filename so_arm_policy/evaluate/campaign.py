@@ -23,7 +23,7 @@ from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.task import Episode, Task
 
-SCRIPTED = {name: row.make for name, row in CONTROLLERS.items() if row.bundle is None}
+SCRIPTED = tuple(name for name, row in CONTROLLERS.items() if row.bundle is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,11 @@ def make_agent(campaign: Campaign) -> tuple[Task, RobotConfig, Agent]:
     task = make_task(campaign.task, EVERYTHING if campaign.all_objects else None)
     if campaign.scripted is not None:
         robot = load_robot(campaign.robot or task.robot)
-        return task, robot, SCRIPTED[campaign.scripted](task, robot)
+        row = CONTROLLERS[campaign.scripted]
+        if row.tasks is not None and task.name not in row.tasks:
+            expected = " or ".join(map(repr, row.tasks))
+            raise ConfigError(f"agent {campaign.scripted!r}: got task {task.name!r}, expected {expected}")
+        return task, robot, row.make(task, robot)
     assert campaign.bundle is not None
     bundle = load_bundle(campaign.bundle)
     if task.name not in bundle.manifest.tasks:

@@ -11,10 +11,17 @@ from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.compare.rows import Identity
-from so_arm_policy.evaluate.crafted_agents import planner_agent, privileged_planner_agent
+from so_arm_policy.evaluate.crafted_agents import (
+    pid_agent,
+    planner_agent,
+    privileged_pid_agent,
+    privileged_planner_agent,
+    privileged_servo_agent,
+    servo_agent,
+)
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Agent
-from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent, pid_agent
+from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.manifest import FAMILIES, FILE_NAME, Manifest, read_manifest
 from so_arm_policy.sim.tasks.task import Task
@@ -22,7 +29,7 @@ from so_arm_policy.sim.tasks.task import Task
 # What a controller knows of the scene: the true state, pictures only, or nothing.
 PRIVILEGED, CAMERAS, NOTHING = "privileged", "cameras", "nothing"
 SIGHTS = (PRIVILEGED, CAMERAS, NOTHING)
-PLANNED = ("reach", "track", "pick_place", "sort")
+PLANNED, SERVOED = ("reach", "track", "pick_place", "sort"), ("reach", "track")
 HAND_CRAFTED, SCRIPTED, LEARNED = "hand-crafted", "scripted", "learned"
 
 
@@ -61,8 +68,11 @@ CONTROLLERS: dict[str, Controller] = {
     **{family: learned(f"so101_{family}") for family in FAMILIES},
     "planner": Controller(make=planner_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=PLANNED),
     "planner_privileged": Controller(make=privileged_planner_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=PLANNED),
+    "pid": Controller(make=pid_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=("reach",)),
+    "pid_privileged": Controller(make=privileged_pid_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=("reach",)),
+    "servo": Controller(make=servo_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=SERVOED),
+    "servo_privileged": Controller(make=privileged_servo_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=SERVOED),
     "expert": Controller(make=expert_agent, kind=SCRIPTED, sees=PRIVILEGED),
-    "pid": Controller(make=pid_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=("reach",)),
     "hold": Controller(make=hold_agent, kind=HAND_CRAFTED, sees=NOTHING),
 }
 

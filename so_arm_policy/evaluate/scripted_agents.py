@@ -1,21 +1,13 @@
 """Agents that were not learned. They are privileged: they take the true state from the simulator."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 from so_arm_policy.control.hold import Hold
 from so_arm_policy.control.source import Source
-from so_arm_policy.control.thing_servo import VERBS, ThingServo, ThingServoConfig, pid_source, servo_source
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.core.objects import COLORS, KINDS
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate.rollout import AgentReport, Moment
-from so_arm_policy.evaluate.seeing_agent import SeeingAgent, TruthEyes
-from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.expert import Expert
 from so_arm_policy.sim.tasks.task import Episode, Task
 
@@ -81,47 +73,6 @@ class ExpertAgent:
 def expert_agent(task: Task, robot: RobotConfig) -> ExpertAgent:
     """Return the scripted expert; it does what the instruction says."""
     return ExpertAgent(task, robot)
-
-
-def pid_agent(task: Task, robot: RobotConfig, config: ThingServoConfig | None = None) -> SeeingAgent:
-    """Return the Cartesian PID, which goes where the object was seen. Raises ConfigError for other tasks."""
-    return _thing_servo(pid_source, "pid", task, robot, config)
-
-
-def servo_agent(task: Task, robot: RobotConfig) -> SeeingAgent:
-    """Return the visual servo, which goes where the object should be by now. Raises ConfigError for other tasks."""
-    return _thing_servo(servo_source, "servo", task, robot, None)
-
-
-def _thing_servo(
-    make: Callable[..., ThingServo], name: str, task: Task, robot: RobotConfig, config: ThingServoConfig | None
-) -> SeeingAgent:
-    if task.name not in VERBS:
-        raise ConfigError(f"agent {name!r}: got task {task.name!r}, expected {' or '.join(map(repr, VERBS))}")
-    source = make(partial(read_plainly, task.name), arm_spec().compile(), robot, config)
-    return SeeingAgent(source, robot, TruthEyes())
-
-
-@dataclass(frozen=True)
-class PlainThing:
-    """An object as an instruction names it."""
-
-    color: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class PlainOrder:
-    """What an instruction means."""
-
-    verb: str
-    steps: tuple[PlainThing, ...]
-
-
-def read_plainly(verb: str, text: str) -> PlainOrder:
-    """Return the order to `verb` the objects that `text` names."""
-    named = re.findall(rf"\b({'|'.join(COLORS)}) ({'|'.join(KINDS)})\b", text.lower())
-    return PlainOrder(verb=verb, steps=tuple(PlainThing(*pair) for pair in named))
 
 
 def hold_agent(task: Task, robot: RobotConfig) -> SourceAgent:  # noqa: ARG001

@@ -20,8 +20,8 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent
 from so_arm_policy.evaluate.rollout import Agent, AgentReport, EpisodeResult, Moment, Rollout, Step
-from so_arm_policy.evaluate.scripted_agents import pid_agent
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.scene import random_scene
@@ -195,7 +195,7 @@ class Trial:
     def cost(self, gains: CartesianPidConfig) -> Cost:
         """Return what `gains` cost."""
         config = ThingServoConfig(servo=FingertipServoConfig(pid=gains))
-        agent = LaggingAgent(pid_agent(self._task, self._robot, config), 0.0)
+        agent = LaggingAgent(privileged_pid_agent(self._task, self._robot, config), 0.0)
         rollout, rebound = Rollout(self._task, self._robot, agent), Rebound()
         results, overshoots = [], []
         for k in range(self._tuning.episodes):
