@@ -87,8 +87,7 @@ class SeeingAgent:
             self._silences[self._why()] += 1
             return None
         # While nothing that could be seen matters, such as on a motion that was planned, the joints are all it uses.
-        blind = self._seen_ns is None or self._source.wanted == frozenset()
-        seen_ns = moment.sample.stamp_ns if blind or self._seen_ns is None else self._seen_ns
+        seen_ns = moment.sample.stamp_ns if self._seen_ns is None else self._seen_ns
         return Proposal(
             source=self.name,
             sequence=moment.tick,
@@ -113,7 +112,9 @@ class SeeingAgent:
         if moment.tick * self._timing.hz >= self._looks * CONTROL_HZ:
             self._looks += 1
             wanted = self._source.wanted
-            table = None if wanted is not None and not wanted else self._eyes.look(moment, wanted)
+            heedless = wanted == frozenset()
+            table = None if heedless else self._eyes.look(moment, wanted)
+            self._seen_ns = None if heedless else self._seen_ns
             if table is not None:
                 self._coming.append((moment.tick + self._timing.latency_ticks, moment.now_ns, table))
         while self._coming and self._coming[0][0] <= moment.tick:
