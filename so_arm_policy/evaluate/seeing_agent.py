@@ -76,7 +76,7 @@ class SeeingAgent:
         self._source.tell(episode.instruction)
         self._coming: deque[tuple[int, int, Tabletop]] = deque()
         self._seen_ns: int | None = None
-        self._looks = 0
+        self._due = self._looks = 0
         self._silences: Counter[str] = Counter()
 
     def propose(self, moment: Moment) -> Proposal | None:
@@ -109,15 +109,17 @@ class SeeingAgent:
         return (trouble or "no command").partition(":")[0]
 
     def _look(self, moment: Moment) -> None:
-        if moment.tick * self._timing.hz >= self._looks * CONTROL_HZ:
-            self._looks += 1
-            wanted = self._source.wanted
-            heedless = wanted == frozenset()
+        wanted = self._source.wanted
+        heedless = wanted == frozenset()
+        if moment.tick * self._timing.hz >= self._due * CONTROL_HZ:
+            self._due += 1
             table = None if heedless else self._eyes.look(moment, wanted)
-            self._seen_ns = None if heedless else self._seen_ns
+            self._looks += not heedless
             if table is not None:
                 self._coming.append((moment.tick + self._timing.latency_ticks, moment.now_ns, table))
         while self._coming and self._coming[0][0] <= moment.tick:
             _, stamp_ns, table = self._coming.popleft()
             self._source.see(table, stamp_ns)
             self._seen_ns = stamp_ns
+        if heedless:
+            self._seen_ns = None
