@@ -19,6 +19,7 @@ from so_arm_policy.evaluate.crafted_agents import (
     privileged_servo_agent,
     servo_agent,
 )
+from so_arm_policy.evaluate.hybrid_agent import HybridAgent
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Agent
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent
@@ -30,16 +31,16 @@ from so_arm_policy.sim.tasks.task import Task
 PRIVILEGED, CAMERAS, NOTHING = "privileged", "cameras", "nothing"
 SIGHTS = (PRIVILEGED, CAMERAS, NOTHING)
 PLANNED, SERVOED = ("reach", "track", "pick_place", "sort"), ("reach", "track")
-HAND_CRAFTED, SCRIPTED, LEARNED = "hand-crafted", "scripted", "learned"
+HAND_CRAFTED, SCRIPTED, LEARNED, HYBRID = "hand-crafted", "scripted", "learned", "hybrid"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
     """One row of the table.
 
-    make: returns who acts, for a task and its robot; called once for many episodes. kind: HAND_CRAFTED, SCRIPTED or
-    LEARNED. sees: one of SIGHTS. tasks: names of those that it can do, None for every task; of a policy its manifest
-    says so. bundle: path of a policy, or the name of a shipped one.
+    make: returns who acts, for a task and its robot; called once for many episodes. kind: HAND_CRAFTED, SCRIPTED,
+    LEARNED or HYBRID. sees: one of SIGHTS. tasks: names of those that it can do, None for every task; of a policy its
+    manifest says so. bundle: path of a policy, or the name of a shipped one.
     """
 
     make: Callable[[Task, RobotConfig], Agent]
@@ -64,8 +65,19 @@ def learned(bundle: str) -> Controller:
     return Controller(make=make, kind=LEARNED, sees=CAMERAS, bundle=bundle)
 
 
+def backed(bundle: str) -> Controller:
+    """Return the row of a policy with the planner behind it, which sees by the same cameras."""
+
+    def make(task: Task, robot: RobotConfig) -> Agent:
+        policy = load_bundle(find_shipped("bundles", bundle), robot)
+        return HybridAgent(policy, robot, planner_agent(task, robot))
+
+    return Controller(make=make, kind=HYBRID, sees=CAMERAS, bundle=bundle)
+
+
 CONTROLLERS: dict[str, Controller] = {
     **{family: learned(f"so101_{family}") for family in FAMILIES},
+    "hybrid": backed("so101_flow"),
     "planner": Controller(make=planner_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=PLANNED),
     "planner_privileged": Controller(make=privileged_planner_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=PLANNED),
     "pid": Controller(make=pid_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=("reach",)),
@@ -101,7 +113,9 @@ def identify(name: str, task: Task) -> Identity:
     manifest = _manifest(row.bundle)
     promised = json.dumps(to_mapping(replace(manifest, scores={})), sort_keys=True)
     hashed = hashlib.sha256(promised.encode()).hexdigest()
-    return replace(who, family=manifest.family, bundle=manifest.id, bundle_sha256=hashed)
+    return replace(
+        who, family=manifest.family if row.kind == LEARNED else row.kind, bundle=manifest.id, bundle_sha256=hashed
+    )
 
 
 def _manifest(bundle: str) -> Manifest:

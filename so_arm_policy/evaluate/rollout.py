@@ -7,8 +7,8 @@ number of ticks, and nothing depends on how long a computation took.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from so_arm_policy.sim.tasks.task import Episode, Task, TaskStatus
 
 # Time of the first tick: a stamp of zero is a fault everywhere.
 EPOCH_NS = NS
+MOVING = (Mode.ACTIVE, Mode.FALLBACK)  # of the supervisor: the arm does what a source proposes
 
 Look = Callable[[Sequence[str]], Mapping[str, CameraImage]]
 
@@ -81,6 +82,21 @@ class Agent(Protocol):
 
     def report(self) -> AgentReport:
         """Say what was done since the reset."""
+        ...
+
+
+@runtime_checkable
+class Backed(Protocol):
+    """An agent with another one behind it: who takes over when the supervisor rejects what the first proposes."""
+
+    @property
+    def fallback(self) -> Agent:
+        """Who takes over. It begins anew at every tick in which it does not act, and so from where the arm is then."""
+        ...
+
+    @property
+    def safety(self) -> SupervisorConfig:
+        """Configuration of the supervisor, with both as sources and when it hands over."""
         ...
 
 
@@ -152,11 +168,13 @@ class Rollout:
     """Runs episodes of one task with one agent; compiles the model once. Use it in the thread that made it."""
 
     def __init__(self, task: Task, robot: RobotConfig, agent: Agent, safety: SupervisorConfig | None = None) -> None:
-        """safety: by default the supervisor's own values, with the agent as the only source."""
+        """safety: by default the supervisor's own values with the agent as the only source, or what the agent has."""
         self._task = task
         self._robot = robot
         self._agent = agent
-        self._safety = safety or SupervisorConfig(sources=(agent.name,))
+        self._fallback = agent.fallback if isinstance(agent, Backed) else None
+        own = agent.safety if isinstance(agent, Backed) else SupervisorConfig(sources=(agent.name,))
+        self._safety = safety or own
         self._clearance = Clearance(robot, self._safety.keep_outs.all, self._safety.looking_m)
         self._renderer = SceneRenderer(robot)
         self._simulator: Simulator | None = None
@@ -166,24 +184,23 @@ class Rollout:
         simulator = self._stand(episode)
         supervisor = Supervisor(self._safety, self._robot, self._agent.name, self._clearance)
         tracker = self._task.tracker(episode.goal)
-        self._agent.reset(episode)
+        cast = _Cast(self._agent, self._fallback, episode)
         for subscriber in subscribers:
             subscriber.on_start(episode)
         tally = _Tally()
         limit = round(self._task.time_limit_s * CONTROL_HZ)
-        proposal: Proposal | None = None
-        following = False
+        following = ""
         for tick in range(limit + 1):
             status = tracker.update(simulator)
             if status.success or tick == limit:
                 break
-            moment = self._moment(simulator, tick, following)
-            proposal = self._agent.propose(moment) or proposal
-            verdict = supervisor.step(_tick_input(moment, proposal))
-            following = verdict.mode is Mode.ACTIVE and not verdict.slowed
+            moment = self._moment(simulator, tick)
+            proposals = cast.propose(moment, following)
+            verdict = supervisor.step(_tick_input(moment, proposals))
+            following = verdict.source if verdict.mode in MOVING and not verdict.slowed else ""
             tally.add(moment.sample, verdict)
             if subscribers:
-                step = _step(moment, proposal, verdict, status)
+                step = _step(moment, proposals.get(verdict.source), verdict, status)
                 for subscriber in subscribers:
                     subscriber.on_step(step)
             simulator.step(verdict.command)
@@ -203,7 +220,7 @@ class Rollout:
             self._simulator.reset(episode.scene)
         return self._simulator
 
-    def _moment(self, simulator: Simulator, tick: int, following: bool) -> Moment:
+    def _moment(self, simulator: Simulator, tick: int) -> Moment:
         now_ns = EPOCH_NS + simulator.time_ns
         sample = JointSample(stamp_ns=now_ns, received_ns=now_ns, q=simulator.q, dq=simulator.dq)
 
@@ -215,16 +232,38 @@ class Rollout:
                 for name in cameras
             }
 
-        return Moment(tick=tick, now_ns=now_ns, sample=sample, following=following, look=look, simulator=simulator)
+        return Moment(tick=tick, now_ns=now_ns, sample=sample, following=False, look=look, simulator=simulator)
 
 
-def _tick_input(moment: Moment, proposal: Proposal | None) -> TickInput:
+class _Cast:
+    """Who proposes in one episode: the agent, and who stands behind it."""
+
+    def __init__(self, agent: Agent, fallback: Agent | None, episode: Episode) -> None:
+        self._agents = [agent] if fallback is None else [agent, fallback]
+        self._fallback, self._episode = fallback, episode
+        self._newest: dict[str, Proposal] = {}
+        for one in self._agents:
+            one.reset(episode)
+
+    def propose(self, moment: Moment, following: str) -> dict[str, Proposal]:
+        """Return the newest proposal of each. following: whose proposal the arm did at the last tick, if any."""
+        for agent in self._agents:
+            acts = following == agent.name
+            if agent is self._fallback and not acts:
+                agent.reset(self._episode)
+            proposal = agent.propose(replace(moment, following=acts))
+            if proposal is not None:
+                self._newest[proposal.source] = proposal
+        return self._newest
+
+
+def _tick_input(moment: Moment, proposals: Mapping[str, Proposal]) -> TickInput:
     now_ns = moment.now_ns
     return TickInput(
         now_ns=now_ns,
         ros_now_ns=now_ns,
         sample=moment.sample,
-        proposals={} if proposal is None else {proposal.source: proposal},
+        proposals=dict(proposals),
         motors=moment.simulator.motors(now_ns, now_ns),
     )
 
