@@ -1,13 +1,21 @@
 """`so-arm compare`: learned policies and hand-crafted controllers on the same seeds, behind the same supervisor."""
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.cells import ALL, cells_of
 from so_arm_policy.evaluate.compare.comparison import RESULTS, TIMING, Comparison
 from so_arm_policy.evaluate.compare.journal import Journal
+from so_arm_policy.evaluate.compare.page.choice import representatives
+from so_arm_policy.evaluate.compare.page.clips import FOLDER, Clip, clips
+from so_arm_policy.evaluate.compare.page.figures import write_figures
+from so_arm_policy.evaluate.compare.page.page import Made, write_page
+from so_arm_policy.evaluate.compare.rows import EpisodeRow
 from so_arm_policy.evaluate.compare.run import Settings
 from so_arm_policy.evaluate.compare.summary import compare_pairs, summarise
 from so_arm_policy.evaluate.compare.text import report
@@ -17,6 +25,7 @@ from so_arm_policy.sim.tasks import TASKS
 from so_arm_policy.sim.tasks.task import SPLITS
 
 DEFAULT_TASKS = ("reach", "track", "pick_place")
+DEFAULT_CLIPS = 36
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("out/compare"),
         metavar="FOLDER",
-        help="where every episode is kept; episodes that are there already are not run again",
+        help="where every episode is kept, and report.html; episodes that are there already are not run again",
     )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--clips", type=int, default=DEFAULT_CLIPS, metavar="N", help="at most so many moving pictures in the report"
+    )
+    shown.add_argument("--no-clips", dest="clips", action="store_const", const=0, help="a report of still pictures")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write success.png and times.png into it, too")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing in the folder, and print what all of it says. Raises SoArmError."""
+    """Run what is missing in the folder, report on all of it, and print what it says. Raises SoArmError."""
+    if not args.clips >= 0:
+        raise ConfigError(f"--clips: got {args.clips}, expected at least 0")
     seeds = parse_seeds(args.seeds)
     cells, left_out = cells_of(args.tasks, args.controllers)
     settings = Settings(split=args.split, all_objects=args.all_objects)
@@ -59,6 +76,24 @@ def run(args: argparse.Namespace) -> int:
                 bar.set_postfix_str(f"{outcome.row.controller} on {outcome.row.task}", refresh=False)
                 bar.update()
         rows, timing = comparison.write()
-    print(report(summarise(rows, timing), compare_pairs(rows), left_out))
+    cell_summaries = summarise(rows, timing)
+    print(report(cell_summaries, compare_pairs(rows), left_out))
     print(f"\nevery episode: {args.out / RESULTS}; what the clock said: {args.out / TIMING}")
+    if args.figures:
+        print(f"figures: {', '.join(map(str, write_figures(args.figures, cell_summaries, rows)))}")
+    made = Made(command=command_of(args), settings=settings, left_out=tuple(left_out))
+    page = write_page(args.out, rows, timing, made, _clips(rows, settings, args.out / FOLDER, args.clips))
+    print(f"report: {page}")
     return 0
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command that `args` were read from, with every choice that changes an episode."""
+    words = ["so-arm", "compare", "--tasks", *args.tasks, "--controllers", *args.controllers]
+    words += ["--seeds", args.seeds, "--split", args.split, *(["--all-objects"] if args.all_objects else [])]
+    return shlex.join([*words, "--jobs", str(args.jobs), "--out", str(args.out)])
+
+
+def _clips(rows: Sequence[EpisodeRow], settings: Settings, folder: Path, most: int) -> list[Clip]:
+    chosen = representatives(rows, most)
+    return list(tqdm(clips(chosen, settings, folder), total=len(chosen), unit="clip", disable=not chosen))
