@@ -5,7 +5,7 @@ from typing import TypeVar
 from so_arm_policy.control.source import Source
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.core.values import Proposal
+from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
@@ -53,7 +53,7 @@ class SourceNode(TickNode[C]):
             source=self.source.name,
             sequence=self._sequence,
             stamp_ns=now_ns,
-            observation_stamp_ns=sample.stamp_ns,
+            observation_stamp_ns=self.observed_ns(sample),
             received_ns=tick.now_ns,
             joint_names=self.robot.joint_names,
             q=wanted[0],
@@ -62,6 +62,10 @@ class SourceNode(TickNode[C]):
         self._sequence += 1
         self._proposals.publish(convert.joint_command(proposal))
         self.counts["proposals"] += 1
+
+    def observed_ns(self, sample: JointSample) -> int:
+        """Return the stamp of the oldest measurement that the command follows from; by default that of the joints."""
+        return sample.stamp_ns
 
     def _on_status(self, msg: SafetyStatus) -> None:
         # While another source moves the arm, or nobody, what this one wants must stay near where the arm is.

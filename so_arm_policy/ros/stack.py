@@ -16,7 +16,7 @@ from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
 ROBOTS = ("sim", "mock", "feetech")
-SOURCES = ("system1", "pid", "hold")
+SOURCES = ("system1", "planner", "pid", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 Value = str | int | float | bool
 
@@ -40,7 +40,7 @@ class StackOptions:
     task: str = _option("reach", "task that the policy is chosen for, and that the simulator draws and judges")
     family: str = _option("flow", "kind of the policy that is chosen, where none is named")
     bundle: str = _option("", "policy: a shipped name (bundles) or a bundle's folder; empty: one for task and family")
-    control_source: str = _option("system1", "source that acts at first: the policy (system1), pid or hold", SOURCES)
+    control_source: str = _option("system1", "source that acts at first; system1 is the policy", SOURCES)
     cameras: str = _option(
         "sim",
         "sim (drawn by the simulator), none, or NAME=opencv:SOURCE joined by commas, where SOURCE is a device "

@@ -49,12 +49,12 @@ class Planner:
         self.reset()
 
     def tell(self, instruction: str) -> None:
-        """Do `instruction` from now on. Raises InputError for what the grammar or no routine knows."""
+        """Do `instruction` from now on, from rest. Raises InputError for what the grammar or no routine knows."""
         order = parse(instruction)
         if order.verb not in ROUTINES:
             raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(ROUTINES)}")
-        self.reset()
-        self._order = order
+        self._forget()
+        self._order, self._break_off = order, True
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what is on the table."""
@@ -72,12 +72,17 @@ class Planner:
 
     def reset(self) -> None:
         """Forget the instruction, what was seen and the pose."""
-        self._order = None
+        self._forget()
         self._path: TimedPath | None = None
-        self._began_ns = self._since_ns = 0
+        self._began_ns = 0
+
+    def _forget(self) -> None:
+        """Forget the instruction and what was seen, but not the motion that is under way."""
+        self._order = None
+        self._since_ns = 0
         self._seen = None
         self._doing: _Moving | Look | Follow | None = None
-        self._thinking = False
+        self._thinking = self._break_off = False
         self._resume: Callable[[], Action] | None = None
         self._wait_until_ns = 0
         self.stage, self.trouble = "idle", ""
@@ -87,6 +92,9 @@ class Planner:
         if self._path is None:
             robot = self._means.robot
             self._stand(now_ns, np.clip(sample.q, robot.lower, robot.upper))
+        elif self._break_off:
+            self._brake(now_ns)
+        self._break_off = False
         try:
             self._advance(now_ns, sample)
         except SoArmError as error:
