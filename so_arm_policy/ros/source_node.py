@@ -9,6 +9,7 @@ from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
+from so_arm_policy.ros.status import moves
 from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
 
 STALE_NS = NS // 5
@@ -69,4 +70,4 @@ class SourceNode(TickNode[C]):
 
     def _on_status(self, msg: SafetyStatus) -> None:
         # While another source moves the arm, or nobody, what this one wants must stay near where the arm is.
-        self._followed = msg.state == SafetyStatus.ACTIVE and msg.source == self.source.name
+        self._followed = moves(msg, self.source.name)

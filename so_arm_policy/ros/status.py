@@ -11,6 +11,11 @@ PERIOD_TICKS = 12
 QUIET_TICKS = 4  # verdicts that alternate from tick to tick are not worth a message each; a change of mode always is
 
 
+def moves(msg: SafetyStatus, source: str) -> bool:
+    """Whether `source` moves the arm: it was selected, or stands in as the fallback."""
+    return msg.source == source and msg.state in (SafetyStatus.ACTIVE, SafetyStatus.FALLBACK)
+
+
 class StatusWriter:
     """Publishes a status ten times a second, and at once when something changes."""
 

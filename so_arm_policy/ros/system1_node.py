@@ -17,6 +17,7 @@ from so_arm_policy.ros.inference import InferenceWorker
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
+from so_arm_policy.ros.status import moves
 from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
 
 NAME = "system1"
@@ -159,7 +160,7 @@ class System1Node(TickNode[System1Config]):
         self._newest_context = convert.context(msg)
 
     def _on_status(self, msg: SafetyStatus) -> None:
-        self._following = msg.state == SafetyStatus.ACTIVE and msg.source == NAME and not msg.slowed
+        self._following = moves(msg, NAME) and not msg.slowed
 
 
 def main() -> int:
