@@ -46,13 +46,13 @@ class Leg:
 class Motion:
     """Legs, one after the other. Sent back: the measured joints (n,) rad at the end; thrown: Interrupted.
 
-    table: what was seen, and what the motion is planned around but for `thing`, the number of what it is about.
+    table: what was seen, and what the motion is planned around but for `thing`, the number of what it is about, if any.
     carried: whether that is in the hand. watched: whether to break off when the thing turns out to be elsewhere.
     """
 
     legs: tuple[Leg, ...]
     table: Tabletop
-    thing: int
+    thing: int | None = None
     carried: bool = False
     watched: bool = False
 

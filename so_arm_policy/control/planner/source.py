@@ -162,7 +162,7 @@ class Planner:
 
     def _moved_away(self, moving: _Moving) -> bool:
         """Whether the thing has been seen elsewhere twice."""
-        if self._seen is None or self._seen[0] <= self._since_ns:
+        if self._seen is None or self._seen[0] <= self._since_ns or moving.motion.thing is None:
             return False
         self._since_ns, table = self._seen
         was = moving.motion.table.things[moving.motion.thing]

@@ -76,9 +76,11 @@ class Thinker:
 
     def _planned(self, motion: Motion, start: FloatArray) -> tuple[tuple[Leg, TimedPath], ...]:
         """Plan leg by leg, each from where the last one ends."""
-        things = {0: motion.thing} if motion.carried else {}
-        ignored = (motion.thing,) if motion.thing >= 0 and not motion.carried else ()
-        self._means.surroundings.show(motion.table, ignored=ignored, carried=things, q=start if things else None)
+        about = () if motion.thing is None else (motion.thing,)
+        if motion.carried:
+            self._means.surroundings.show(motion.table, carried={0: about[0]}, q=start)
+        else:
+            self._means.surroundings.show(motion.table, ignored=about)
         legs = []
         for leg in motion.legs:
             path = self._free(leg, start) if leg.free else self._straight(leg, start)
