@@ -10,10 +10,11 @@ from so_arm_policy.ros import node as node_module
 from so_arm_policy.ros import topics
 from so_arm_policy.ros.hold_node import HoldNode
 from so_arm_policy.ros.pid_node import PidNode
+from so_arm_policy.ros.planner_node import PlannerNode
 from so_arm_policy.ros.safety_supervisor_node import SafetySupervisorNode
 
 
-@pytest.mark.parametrize("make", [HoldNode, PidNode, SafetySupervisorNode])
+@pytest.mark.parametrize("make", [HoldNode, PidNode, PlannerNode, SafetySupervisorNode])
 def test_garbage_on_joint_states_is_reported_once_and_the_node_goes_on(graph, make):
     node = graph.run(make())
     logged = []

@@ -1,0 +1,135 @@
+"""The planner as a node: by itself, and doing its task in the simulator through cameras and the supervisor."""
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from ros_world import ROBOT, N, diagnostics_of, joints, repeat, wait_until
+from so_arm_policy.msg import SafetyStatus
+from std_msgs.msg import String
+
+from so_arm_policy.ros import topics
+from so_arm_policy.ros.planner_node import PlannerNode
+from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.up import Stack
+from so_arm_policy.sim.places import place_center
+from so_arm_policy.sim.tasks import make_task
+
+NONSENSE = "juggle the red cube"
+SEED = 1000
+IN_PLACE_M = 0.045
+UNTOUCHED_M = 0.005
+
+
+@pytest.fixture
+def node(graph):
+    return graph.run(PlannerNode())
+
+
+def test_an_instruction_that_is_not_understood_is_reported_once_and_changes_nothing(graph, node):
+    logged = []
+    node.get_logger().error = logged.append
+    heard = graph.hear(topics.proposal("planner"))
+    say, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
+    wait_until(lambda: "overhead/image_raw" in node.facts()["waiting_for"])
+    instruct(String(data=NONSENSE))
+    repeat(say, joints, lambda: node.counts["errors: instruction"] == 1 and len(heard) > 50)
+    assert len(logged) == 1
+    assert "juggle" in logged[0]
+    status = diagnostics_of(node)
+    assert status.level == DiagnosticStatus.WARN
+    assert "not understood" in status.message
+    assert node.facts()["instruction"] == ""
+    assert node.source.wanted == frozenset()
+    np.testing.assert_array_equal([m.position for m in heard], [ROBOT.home] * len(heard))
+    # Nor does it change what is being done already.
+    instruct(String(data="touch the red cube"))
+    repeat(say, joints, lambda: node.source.stage == "look")
+    instruct(String(data="hand it over"))
+    repeat(say, joints, lambda: node.counts["errors: instruction"] == 2)
+    assert (node.facts()["instruction"], node.source.stage) == ("touch the red cube", "look")
+
+
+def test_who_is_not_followed_stays_and_begins_anew_with_the_same_instruction_once_followed(graph, node):
+    heard = graph.hear(topics.proposal("planner"))
+    say, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
+    status = graph.say(topics.SAFETY_STATUS)
+    instruct(String(data="touch the red cube"))
+    repeat(say, joints, lambda: node.source.stage == "look")
+    status(SafetyStatus(state=SafetyStatus.HOLD, source="planner"))
+    moved = ROBOT.home + 0.3
+    repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position, moved, atol=1e-9))
+    assert (node.source.stage, node.source.wanted) == ("idle", frozenset())
+    # What comes meanwhile is not lost.
+    instruct(String(data="touch the blue cube"))
+    repeat(say, lambda: joints(moved), lambda: node.facts()["instruction"] == "touch the blue cube")
+    assert node.source.stage == "idle"
+    status(SafetyStatus(state=SafetyStatus.ACTIVE, source="planner"))
+    repeat(say, lambda: joints(moved), lambda: node.source.stage == "look")
+    np.testing.assert_allclose(heard[-1].position, moved, atol=1e-9)
+
+
+class Live:
+    """The whole stack in simulation as processes, with the planner as the source."""
+
+    def __init__(self, graph):
+        self.episode = make_task("pick_place").sample(SEED)
+        self.states, self.tasks = graph.hear(topics.SIM_STATE), graph.hear(topics.SIM_TASK)
+        self.statuses, self.diagnostics = graph.hear(topics.SAFETY_STATUS), graph.hear(topics.DIAGNOSTICS)
+        self.graph = graph
+        self.lines = []
+
+    def log(self, name, line):
+        self.lines.append((name, line))
+
+    def ask(self, service):
+        client = self.graph.tester.create_client(service.type, service.name)
+        wait_until(client.service_is_ready)
+        answer = client.call_async(service.type.Request())
+        wait_until(answer.done)
+        return answer.result()
+
+    def state(self):
+        return self.statuses[-1].state if self.statuses else None
+
+    def arm(self):
+        return np.array(self.states[-1].qpos)[:N]
+
+    def things(self):
+        """Places of all things, (3, 3) m."""
+        return np.array(self.states[-1].qpos)[N:].reshape(-1, 7)[:, :3]
+
+    def planner_says(self, text):
+        return any(s.name == "planner" and text in s.message for m in list(self.diagnostics) for s in m.status)
+
+    def done(self):
+        return bool(self.tasks) and self.tasks[-1].message == "done"
+
+
+def test_it_does_pick_and_place_in_the_simulator_also_after_a_safety_stop(graph):
+    live = Live(graph)
+    specs = stack(StackOptions(control_source="planner", task="pick_place", seed=SEED))
+    with Stack(specs, live.log) as nodes:
+        instruct = graph.say(topics.INSTRUCTION)
+        wait_until(lambda: nodes.poll() and live.states and live.state() == SafetyStatus.ACTIVE)
+        wait_until(lambda: live.planner_says("ok"))
+        placed, home = live.things(), live.arm()
+
+        instruct(String(data=NONSENSE))
+        wait_until(lambda: live.planner_says("not understood"))
+        np.testing.assert_allclose(live.arm(), home, atol=2e-3)
+
+        instruct(String(data=live.episode.instruction))
+        wait_until(lambda: np.abs(live.arm() - home).max() > 0.2)
+        assert live.ask(topics.ESTOP).success
+        wait_until(lambda: live.state() == SafetyStatus.ESTOP)
+        wait_until(lambda: live.ask(topics.RESET).success)
+        assert not live.done()
+
+        wait_until(live.done)
+        assert nodes.restarts == dict.fromkeys(nodes.pids, 0)
+    (step,) = live.episode.goal.steps
+    goal = place_center(live.episode.scene, step.place)
+    assert np.linalg.norm(live.things()[step.object, :2] - goal[:2]) < IN_PLACE_M
+    others = np.delete(np.arange(len(placed)), step.object)
+    np.testing.assert_allclose(live.things()[others], placed[others], atol=UNTOUCHED_M)
+    assert "planner" in {status.source for status in live.statuses}
