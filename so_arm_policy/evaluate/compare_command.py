@@ -21,6 +21,7 @@ from so_arm_policy.evaluate.compare.summary import compare_pairs, summarise
 from so_arm_policy.evaluate.compare.text import report
 from so_arm_policy.evaluate.controllers import CONTROLLERS
 from so_arm_policy.evaluate.eval_command import parse_seeds
+from so_arm_policy.evaluate.graded import GRADED, conditions
 from so_arm_policy.sim.tasks import TASKS
 from so_arm_policy.sim.tasks.task import SPLITS
 
@@ -44,6 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="which episodes, as of `so-arm eval`")
     parser.add_argument(
         "--all-objects", action="store_true", help="in scenes of every colour and kind, as `so-arm eval`"
+    )
+    parser.add_argument(
+        "--perturb",
+        nargs="+",
+        metavar="NAME=STRENGTH,...",
+        help=f"what is made harder and by how much, one after the other: of {', '.join(GRADED)}; without strengths its "
+        "sensible ones; 0 is undisturbed",
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
@@ -69,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     cells, left_out = cells_of(args.tasks, args.controllers)
     settings = Settings(split=args.split, all_objects=args.all_objects)
     with Journal(args.out, settings) as journal:
-        comparison = Comparison(journal, args.out, cells, seeds)
+        comparison = Comparison(journal, args.out, cells, seeds, conditions(args.perturb))
         done = comparison.total - len(comparison.jobs)
         with tqdm(total=comparison.total, initial=done, unit="episode", dynamic_ncols=True) as bar:
             for outcome in comparison.run(settings, args.jobs):

@@ -14,6 +14,9 @@ class CameraEyes:
         """config: of the perception."""
         self._eyes = RobotEyes(robot, config)
 
-    def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop:
-        """Return what the cameras show now of what is wanted; see TaskSource."""
-        return self._eyes.look(moment.look(self._eyes.cameras), moment.sample.q, wanted)
+    def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop | None:
+        """Return what the cameras show now of what is wanted; see TaskSource. None where a picture is an old one."""
+        shown = moment.look(self._eyes.cameras)
+        if any(picture.stamp_ns < moment.now_ns for picture in shown.values()):
+            return None
+        return self._eyes.look(shown, moment.sample.q, wanted)

@@ -1,16 +1,18 @@
-"""What a policy may meet that it was not trained for, put between simulator and cameras, or into its instruction.
+"""What a controller may meet that it was not made for: in its pictures, its instruction, its arm or its sensors.
 
-Each is one row of PERTURBATIONS. Nothing but what the policy sees and hears is changed: the arm, the objects and what
-the episode is judged by stay as they are. Those of pictures begin at `onset_tick`, those of episodes with the episode.
+Those of pictures begin at `onset_tick`, all others with the episode. What the episode is judged by stays as it is. The
+rows of PERTURBATIONS are what monitors should notice; those that have a strength are in graded.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, Proposal
+from so_arm_policy.evaluate.disturbances import Disturbance
 from so_arm_policy.evaluate.rollout import Agent, AgentReport, Moment
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import Scene
@@ -22,21 +24,34 @@ FIRST = "overhead"  # the camera that is blocked, or black; the first one where 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a perturbation of pictures may use. now: those of this tick, at_onset: those it began with."""
+    """What a perturbation of pictures may use.
+
+    now: those of this tick, at_onset: those it began with, last: those that arrived at the look before this one (at the
+    first look, those of now). seed: of the episode.
+    """
 
     now: Pictures
     at_onset: Pictures
+    last: Pictures
     rng: np.random.Generator
+    seed: int
+    tick: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbation:
-    """One of: scene, what is drawn instead; pictures, what arrives instead; episode, what is tried instead."""
+    """What is changed; at most one of scene and pictures.
+
+    scene: what is drawn instead; pictures: what arrives instead; episode: what is tried instead; disturbance: what
+    befalls the arm, for a Rollout; latency_ticks: how much longer pictures take until they are used.
+    """
 
     text: str
     scene: Callable[[Scene], Scene] | None = None
     pictures: Callable[[Seen], Pictures] | None = None
     episode: Callable[[Task, int], Episode] | None = None
+    disturbance: Callable[[], Disturbance] | None = None
+    latency_ticks: int = 0
 
     @property
     def from_the_start(self) -> bool:
@@ -44,11 +59,22 @@ class Perturbation:
         return self.pictures is None and self.scene is None
 
 
+@runtime_checkable
+class Delayable(Protocol):
+    """An agent that looks at the table, or at pictures of it, and knows only later what it saw."""
+
+    def add_latency(self, ticks: int) -> None:
+        """Take so much longer, from the next reset on. Raises ConfigError where that would be too long."""
+        ...
+
+
 class Perturbed:
-    """An agent that meets a perturbation from `onset_tick` of each episode on."""
+    """An agent that meets a perturbation from `onset_tick` of each episode on. Its disturbance is up to the rollout."""
 
     def __init__(self, agent: Agent, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
         """Raises DeviceError where nothing can be drawn off screen."""
+        if isinstance(agent, Delayable):
+            agent.add_latency(perturbation.latency_ticks)
         self.name = agent.name
         self._agent, self._perturbation, self._onset_tick = agent, perturbation, onset_tick
         self._renderer = SceneRenderer(robot) if perturbation.scene is not None else None
@@ -56,9 +82,11 @@ class Perturbed:
     def reset(self, episode: Episode) -> None:
         """Begin `episode`."""
         self._agent.reset(episode)
+        self._seed = episode.seed
         self._rng = np.random.default_rng([episode.seed, 505])
         self._scene = self._perturbation.scene(episode.scene) if self._perturbation.scene else None
         self._at_onset: Pictures | None = None
+        self._last: Pictures = {}
 
     def propose(self, moment: Moment) -> Proposal | None:
         """Let the agent act on what it sees now."""
@@ -84,7 +112,10 @@ class Perturbed:
         if self._at_onset is None:
             self._at_onset = now
         assert self._perturbation.pictures is not None
-        return self._perturbation.pictures(Seen(now=now, at_onset=self._at_onset, rng=self._rng))
+        last = {name: self._last.get(name, picture) for name, picture in now.items()}
+        seen = Seen(now=now, at_onset=self._at_onset, last=last, rng=self._rng, seed=self._seed, tick=moment.tick)
+        self._last = {**self._last, **(arrived := self._perturbation.pictures(seen))}
+        return arrived
 
 
 def _first(pictures: Pictures) -> str:

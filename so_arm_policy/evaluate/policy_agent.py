@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from so_arm_policy.core.errors import ChunkExpired, ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
@@ -73,6 +73,11 @@ class PolicyAgent:
     def chunk(self) -> Chunk | None:
         """The chunk being followed, or None."""
         return self._system1.chunk
+
+    def add_latency(self, ticks: int) -> None:
+        """Let every context arrive so much later. Raises ConfigError where that would be too late."""
+        late = self._timing.context_latency_ticks + ticks
+        self._timing = replace(self._timing, context_latency_ticks=late)
 
     def reset(self, episode: Episode) -> None:
         """Forget the last episode; the noise of this one follows from its seed."""

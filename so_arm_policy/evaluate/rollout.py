@@ -16,6 +16,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
+from so_arm_policy.evaluate.disturbances import Disturbance
 from so_arm_policy.evaluate.smoothness import log_dimensionless_jerk
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
@@ -104,7 +105,8 @@ class Backed(Protocol):
 class Step:
     """One tick as subscribers see it, before its command acts.
 
-    qpos: state of the model, enough to draw it. torque: of the motors, (n,) N m. fingertips: between the jaws of each
+    sample: what was measured; q, dq: where the joints truly were, (n,) rad, and how fast, (n,) rad/s. qpos: state of
+    the model, enough to draw it. torque: of the motors, (n,) N m. fingertips: between the jaws of each
     arm, (arms, 3) m, objects: their middles, (k, 3) m, both in the world frame.
     """
 
@@ -114,6 +116,8 @@ class Step:
     proposal: Proposal | None
     verdict: Verdict
     status: TaskStatus
+    q: FloatArray
+    dq: FloatArray
     qpos: FloatArray
     torque: FloatArray
     fingertips: FloatArray
@@ -167,8 +171,20 @@ class Subscriber(Protocol):
 class Rollout:
     """Runs episodes of one task with one agent; compiles the model once. Use it in the thread that made it."""
 
-    def __init__(self, task: Task, robot: RobotConfig, agent: Agent, safety: SupervisorConfig | None = None) -> None:
-        """safety: by default the supervisor's own values with the agent as the only source, or what the agent has."""
+    def __init__(
+        self,
+        task: Task,
+        robot: RobotConfig,
+        agent: Agent,
+        safety: SupervisorConfig | None = None,
+        disturbance: Disturbance | None = None,
+    ) -> None:
+        """Compile the models.
+
+        safety: by default the supervisor's own values with the agent as the only source, or what the agent has.
+        disturbance: by default none.
+        """
+        self._disturbance = disturbance or Disturbance()
         self._task = task
         self._robot = robot
         self._agent = agent
@@ -182,6 +198,13 @@ class Rollout:
     def run(self, episode: Episode, subscribers: Sequence[Subscriber] = ()) -> EpisodeResult:
         """Run `episode` until it succeeds or its time is over; `episode.goal` is what it is judged by."""
         simulator = self._stand(episode)
+        self._disturbance.begin(simulator, episode.seed)
+        try:
+            return self._run(simulator, episode, subscribers)
+        finally:
+            self._disturbance.end(simulator)
+
+    def _run(self, simulator: Simulator, episode: Episode, subscribers: Sequence[Subscriber]) -> EpisodeResult:
         supervisor = Supervisor(self._safety, self._robot, self._agent.name, self._clearance)
         tracker = self._task.tracker(episode.goal)
         cast = _Cast(self._agent, self._fallback, episode)
@@ -203,6 +226,7 @@ class Rollout:
                 step = _step(moment, proposals.get(verdict.source), verdict, status)
                 for subscriber in subscribers:
                     subscriber.on_step(step)
+            self._disturbance.act(simulator, tick)
             simulator.step(verdict.command)
         result = tally.result(episode, status, tick, self._agent.report())
         for subscriber in subscribers:
@@ -222,7 +246,8 @@ class Rollout:
 
     def _moment(self, simulator: Simulator, tick: int) -> Moment:
         now_ns = EPOCH_NS + simulator.time_ns
-        sample = JointSample(stamp_ns=now_ns, received_ns=now_ns, q=simulator.q, dq=simulator.dq)
+        truth = JointSample(stamp_ns=now_ns, received_ns=now_ns, q=simulator.q, dq=simulator.dq)
+        sample = self._disturbance.measured(truth, tick)
 
         def look(cameras: Sequence[str]) -> Mapping[str, CameraImage]:
             return {
@@ -277,6 +302,8 @@ def _step(moment: Moment, proposal: Proposal | None, verdict: Verdict, status: T
         proposal=proposal,
         verdict=verdict,
         status=status,
+        q=simulator.q,
+        dq=simulator.dq,
         qpos=simulator.qpos,
         torque=simulator.torque,
         fingertips=np.array([simulator.fingertip(arm) for arm in range(len(simulator.robot.arms))]),

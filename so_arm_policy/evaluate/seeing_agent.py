@@ -1,7 +1,7 @@
 """Hand-crafted sources in lockstep: they are shown the table at a rate, as late as it takes to understand a picture."""
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from so_arm_policy.control.source import TaskSource
@@ -69,6 +69,10 @@ class SeeingAgent:
         self._joints = robot.joint_names
         self._eyes = eyes
         self._timing = timing or SeeingTiming()
+
+    def add_latency(self, ticks: int) -> None:
+        """Be shown everything so much later. Raises ConfigError where that would be too late."""
+        self._timing = replace(self._timing, latency_ticks=self._timing.latency_ticks + ticks)
 
     def reset(self, episode: Episode) -> None:
         """Reset the source and tell it the instruction. Raises InputError where it does not understand."""

@@ -1,6 +1,8 @@
 """Pictures of a scene, drawn off screen."""
 
+import math
 import os
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -10,7 +12,9 @@ from so_arm_policy.core.errors import DeviceError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Image
 from so_arm_policy.sim.model import apply_scene, build_model
-from so_arm_policy.sim.scene import Scene
+from so_arm_policy.sim.scene import Patch, Scene
+
+PAINT_M = 2e-4  # how thick a patch is drawn: flat on the table, it would flicker
 
 
 class SceneRenderer:
@@ -40,6 +44,7 @@ class SceneRenderer:
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         renderer.update_scene(self._data, camera)
+        _paint(renderer.scene, scene.patches)
         return renderer.render()
 
     def _renderer(self, camera: str) -> mujoco.Renderer:
@@ -63,3 +68,18 @@ class SceneRenderer:
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+
+def _paint(drawn: mujoco.MjvScene, patches: Sequence[Patch]) -> None:
+    """Put patches into what is about to be drawn."""
+    for patch in patches:
+        c, s = math.cos(patch.yaw), math.sin(patch.yaw)
+        mujoco.mjv_initGeom(
+            drawn.geoms[drawn.ngeom],
+            mujoco.mjtGeom.mjGEOM_BOX,
+            np.array([patch.half_m, patch.half_m, PAINT_M]),
+            np.array([patch.x, patch.y, PAINT_M]),
+            np.array([c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0]),
+            np.array([*patch.rgb, 1.0], dtype=np.float32),
+        )
+        drawn.ngeom += 1

@@ -40,12 +40,24 @@ class SceneObject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patch:
+    """A square of paint on the table: drawn only, nothing touches it. rgb: 0..1; x, y, half_m: m; yaw: rad."""
+
+    rgb: Rgb
+    x: float
+    y: float
+    yaw: float = 0.0
+    half_m: float = 0.015
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """One arrangement, in the world frame.
 
     bowl_x, bowl_y, plate_x, plate_y: m; without a plate both are None. brightness, tint: of the light, 1 = normal.
     lamp: where the lamp is moved to, m. camera_xyz, camera_aim: where the overhead camera is moved to and where on the
     table it is turned to, m away from normal. motion: which object moves and how.
+    patches: what is painted on the table besides.
     """
 
     seed: int
@@ -60,6 +72,7 @@ class Scene:
     camera_xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
     camera_aim: tuple[float, float] = (0.0, 0.0)
     motion: Motion | None = None
+    patches: tuple[Patch, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what the model has no body for, and numbers that are not finite."""
@@ -69,6 +82,7 @@ class Scene:
             raise ConfigError(f"scene: got plate at {self.plate_x}, {self.plate_y}, expected both numbers or neither")
         numbers = [v for o in self.objects for v in (o.x, o.y, o.yaw, *o.rgb)]
         numbers += [self.bowl_x, self.bowl_y, self.plate_x or 0.0, self.plate_y or 0.0]
+        numbers += [v for p in self.patches for v in (p.x, p.y, p.yaw, p.half_m, *p.rgb)]
         numbers += [*self.tint, *self.lamp, *self.camera_xyz, *self.camera_aim]
         if not all(math.isfinite(v) and abs(v) < 10.0 for v in numbers):
             raise ConfigError(f"scene: got {numbers}, expected finite numbers below 10")

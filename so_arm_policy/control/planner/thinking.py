@@ -76,11 +76,11 @@ class Thinker:
 
     def _planned(self, motion: Motion, start: FloatArray) -> tuple[tuple[Leg, TimedPath], ...]:
         """Plan leg by leg, each from where the last one ends."""
-        about = () if motion.thing is None else (motion.thing,)
-        if motion.carried:
-            self._means.surroundings.show(motion.table, carried={0: about[0]}, q=start)
+        thing = motion.thing
+        if motion.carried and thing is not None:
+            self._means.surroundings.show(motion.table, carried={0: thing}, q=start)
         else:
-            self._means.surroundings.show(motion.table, ignored=about)
+            self._means.surroundings.show(motion.table, ignored=() if thing is None else (thing,))
         legs = []
         for leg in motion.legs:
             path = self._free(leg, start) if leg.free else self._straight(leg, start)

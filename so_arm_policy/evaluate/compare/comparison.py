@@ -8,14 +8,22 @@ from so_arm_policy.evaluate.compare.journal import Journal
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, Identity, TimingRow
 from so_arm_policy.evaluate.compare.run import Job, Outcome, Settings, run_jobs
 from so_arm_policy.evaluate.compare.table import write_rows
+from so_arm_policy.evaluate.graded import UNDISTURBED, Condition
 
 RESULTS, TIMING = "results.parquet", "timing.parquet"
 
 
 class Comparison:
-    """Episodes of every cell on the same seeds. A folder may be given more cells and more seeds later."""
+    """Episodes of every cell on the same seeds in the same conditions. A folder may be given more of each later."""
 
-    def __init__(self, journal: Journal, folder: Path, cells: Sequence[Identity], seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        folder: Path,
+        cells: Sequence[Identity],
+        seeds: Sequence[int],
+        conditions: Sequence[Condition] = (UNDISTURBED,),
+    ) -> None:
         """Find out what is missing. Raises ConfigError for no seeds, and for rows of another bundle of a controller."""
         if not seeds:
             raise ConfigError("comparison: got no seeds, expected at least one")
@@ -23,8 +31,8 @@ class Comparison:
         done = {key: outcome.row for key, outcome in journal.outcomes.items() if not _never_ran(outcome.row)}
         for who in cells:
             _check_same(who, done.values())
-        wanted = [Job(who=who, seed=seed) for who in cells for seed in seeds]
-        self.jobs = [job for job in wanted if (job.who.task, job.who.controller, job.seed) not in done]
+        wanted = [Job(who=who, seed=seed, condition=under) for who in cells for under in conditions for seed in seeds]
+        self.jobs = [job for job in wanted if job.key not in done]
         self.total = len(wanted)
 
     def run(self, settings: Settings, processes: int) -> Iterator[Outcome]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from so_arm_policy import __version__
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
+from so_arm_policy.evaluate.compare.rows import Key
 from so_arm_policy.evaluate.compare.run import Outcome, Settings
 from so_arm_policy.evaluate.compare.table import SCHEMA_VERSION
 
@@ -29,7 +30,7 @@ class Journal:
         journal.
         """
         self.path = folder / FILE_NAME
-        self.outcomes: dict[tuple[str, str, int], Outcome] = {}
+        self.outcomes: dict[Key, Outcome] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")

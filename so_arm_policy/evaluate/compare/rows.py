@@ -15,6 +15,7 @@ from so_arm_policy.evaluate.compare.metrics import (
     tracking_error,
 )
 from so_arm_policy.evaluate.compare.trace import Trace
+from so_arm_policy.evaluate.graded import Condition
 from so_arm_policy.evaluate.rollout import EpisodeResult
 from so_arm_policy.evaluate.smoothness import spectral_arc_length
 from so_arm_policy.evaluate.statistics import percentile
@@ -24,6 +25,8 @@ from so_arm_policy.sim.clearance import Clearance
 CLEARANCE_EVERY_TICKS = 4
 CLEARANCE_MARGIN_M = 0.1
 DT_S = 1.0 / CONTROL_HZ
+
+Key = tuple[str, str, str, float, int]  # task, controller, perturbation, strength, seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,13 @@ class Metrics:
 class EpisodeRow(Metrics, Identity):
     """One episode. All of it is simulated, so it is the same whenever and wherever it is run (on one machine).
 
+    perturbation, strength: what was made harder, a row of GRADED in graded.py; "" and 0 of an undisturbed episode.
     time_s: when it had succeeded. failure_stage, failure_reason: None of a success; see failures.py. digest: as in
     EpisodeResult; None where it ended by an error.
     """
 
+    perturbation: str = ""
+    strength: float = 0.0
     seed: int
     instruction: str
     success: bool
@@ -86,9 +92,9 @@ class EpisodeRow(Metrics, Identity):
     digest: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """What no two rows share."""
-        return self.task, self.controller, self.seed
+        return self.task, self.controller, self.perturbation, self.strength, self.seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +107,8 @@ class TimingRow:
 
     task: str
     controller: str
+    perturbation: str = ""
+    strength: float = 0.0
     seed: int
     wall_s: float | None = None
     cpu_s: float | None = None
@@ -108,6 +116,11 @@ class TimingRow:
     inference_p99_ms: float | None = None
     context_p50_ms: float | None = None
     context_p99_ms: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """That of the episode's row."""
+        return self.task, self.controller, self.perturbation, self.strength, self.seed
 
 
 def measure(result: EpisodeResult, trace: Trace, clearance: Clearance) -> Metrics:
@@ -128,12 +141,15 @@ def measure(result: EpisodeResult, trace: Trace, clearance: Clearance) -> Metric
     )
 
 
-def episode_row(who: Identity, result: EpisodeResult, trace: Trace | None, clearance: Clearance) -> EpisodeRow:
+def episode_row(
+    who: Identity, condition: Condition, result: EpisodeResult, trace: Trace | None, clearance: Clearance
+) -> EpisodeRow:
     """Return the row of an episode that ran to its end. trace: None where it succeeded before the first tick."""
     failed = trace is not None and not result.success
     return EpisodeRow(
         **vars(who),
         **vars(measure(result, trace, clearance) if trace is not None else Metrics()),
+        **vars(condition),
         seed=result.seed,
         instruction=result.instruction,
         success=result.success,
@@ -149,11 +165,12 @@ def episode_row(who: Identity, result: EpisodeResult, trace: Trace | None, clear
     )
 
 
-def timing_row(who: Identity, result: EpisodeResult, wall_s: float, cpu_s: float) -> TimingRow:
+def timing_row(who: Identity, condition: Condition, result: EpisodeResult, wall_s: float, cpu_s: float) -> TimingRow:
     """Return what the clock said of an episode that ran to its end."""
     return TimingRow(
         task=who.task,
         controller=who.controller,
+        **vars(condition),
         seed=result.seed,
         wall_s=wall_s,
         cpu_s=cpu_s,

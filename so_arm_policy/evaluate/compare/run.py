@@ -13,18 +13,21 @@ from so_arm_policy.evaluate.compare.rows import (
     CLEARANCE_MARGIN_M,
     EpisodeRow,
     Identity,
+    Key,
     TimingRow,
     episode_row,
     timing_row,
 )
 from so_arm_policy.evaluate.compare.trace import TraceRecorder
 from so_arm_policy.evaluate.controllers import controller
+from so_arm_policy.evaluate.graded import UNDISTURBED, Condition
+from so_arm_policy.evaluate.perturbations import Perturbation, Perturbed
 from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.clearance import Clearance
 from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.tasks import make_task
-from so_arm_policy.sim.tasks.task import Episode, Task
+from so_arm_policy.sim.tasks.task import SPLITS, Episode, Task
 
 MOST_JOBS = 256
 
@@ -40,6 +43,14 @@ class Settings:
         """Return a task in the scenes that are meant. Raises ConfigError."""
         return make_task(name, EVERYTHING if self.all_objects else None)
 
+    def episode(self, task: Task, perturbation: Perturbation, seed: int) -> Episode:
+        """Return what is to be tried. Raises ConfigError where the task or the split has no such episodes."""
+        if perturbation.episode is None:
+            return task.sample(seed, self.split)
+        if self.split != SPLITS[0]:
+            raise ConfigError(f"{perturbation.text}: got split {self.split!r}, expected {SPLITS[0]!r}")
+        return perturbation.episode(task, seed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -47,6 +58,12 @@ class Job:
 
     who: Identity
     seed: int
+    condition: Condition = UNDISTURBED
+
+    @property
+    def key(self) -> Key:
+        """That of the row it is to become."""
+        return self.who.task, self.who.controller, self.condition.perturbation, self.condition.strength, self.seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +77,13 @@ class Outcome:
 def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Iterator[Outcome]:
     """Yield the outcome of each job as it ends; the same outcomes whatever `processes` is, but for their order.
 
-    Raises ConfigError, before anything is run, for a split that a task does not have; DeviceError when a process dies.
+    Raises ConfigError, before anything is run, for a split or phrasings that a task does not have; DeviceError when a
+    process dies.
     """
     if not 1 <= processes <= MOST_JOBS:
         raise ConfigError(f"comparison: got {processes} jobs, expected 1..{MOST_JOBS}")
-    for name in dict.fromkeys(job.who.task for job in jobs):
-        settings.task(name).sample(0, settings.split)
+    for name, condition in dict.fromkeys((job.who.task, job.condition) for job in jobs):
+        settings.episode(settings.task(name), condition.make(), 0)
     if processes == 1:
         return _run_here(jobs, settings)
     return _run_in_workers(jobs, settings, processes)
@@ -97,12 +115,14 @@ def _run_in_worker(job: Job, settings: Settings) -> Outcome:
 
 
 class _Stage:
-    """A task, its robot and who acts, made once for many episodes."""
+    """A task, its robot, who acts and what is made harder, made once for many episodes."""
 
-    def __init__(self, who: Identity, task: Task) -> None:
-        robot = load_robot(task.robot)
-        self._who = who
-        self._rollout = Rollout(task, robot, controller(who.controller).make(task, robot))
+    def __init__(self, who: Identity, condition: Condition, task: Task) -> None:
+        robot, perturbation = load_robot(task.robot), condition.make()
+        self._who, self._condition = who, condition
+        self._agent = Perturbed(controller(who.controller).make(task, robot), perturbation, robot, onset_tick=0)
+        disturbance = perturbation.disturbance() if perturbation.disturbance else None
+        self._rollout = Rollout(task, robot, self._agent, disturbance=disturbance)
         self._clearance = Clearance(robot, margin_m=CLEARANCE_MARGIN_M)
         self._recorder = TraceRecorder()
 
@@ -110,26 +130,27 @@ class _Stage:
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         result = self._rollout.run(episode, [self._recorder])
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-        row = episode_row(self._who, result, self._recorder.trace(), self._clearance)
-        return Outcome(row=row, timing=timing_row(self._who, result, wall_s, cpu_s))
+        row = episode_row(self._who, self._condition, result, self._recorder.trace(), self._clearance)
+        return Outcome(row=row, timing=timing_row(self._who, self._condition, result, wall_s, cpu_s))
 
     def close(self) -> None:
         self._rollout.close()
+        self._agent.close()
 
 
 class _Stages:
-    """Keeps the last stage: the jobs of one controller on one task come one after the other."""
+    """Keeps the last stage: the jobs of one controller on one task in one condition come one after the other."""
 
     def __init__(self) -> None:
-        self._for: tuple[Identity, Settings] | None = None
+        self._for: tuple[Identity, Condition, Settings] | None = None
         self._stage: _Stage | None = None
         self._broken: str | None = None
 
     def run(self, job: Job, settings: Settings) -> Outcome:
         task = settings.task(job.who.task)
-        episode = task.sample(job.seed, settings.split)
-        if self._for != (job.who, settings):
-            self._set_up(job.who, task, settings)
+        episode = settings.episode(task, job.condition.make(), job.seed)
+        if self._for != (job.who, job.condition, settings):
+            self._set_up(job, task, settings)
         if self._stage is None:
             return _failed(job, episode, "setup", str(self._broken))
         try:
@@ -144,13 +165,13 @@ class _Stages:
             self._stage.close()
         self._for = self._stage = None
 
-    def _set_up(self, who: Identity, task: Task, settings: Settings) -> None:
+    def _set_up(self, job: Job, task: Task, settings: Settings) -> None:
         self.close()
         try:
-            self._stage = _Stage(who, task)
+            self._stage = _Stage(job.who, job.condition, task)
         except Exception as error:  # noqa: BLE001 - a controller that cannot be made must not end the others
             self._broken = error_reason(error)
-        self._for = (who, settings)
+        self._for = (job.who, job.condition, settings)
 
 
 _OF_WORKER = _Stages()
@@ -160,10 +181,12 @@ def _failed(job: Job, episode: Episode, stage: str, reason: str) -> Outcome:
     who = job.who
     row = EpisodeRow(
         **vars(who),
+        **vars(job.condition),
         seed=job.seed,
         instruction=episode.instruction,
         success=False,
         failure_stage=stage,
         failure_reason=reason,
     )
-    return Outcome(row=row, timing=TimingRow(task=who.task, controller=who.controller, seed=job.seed))
+    timing = TimingRow(task=who.task, controller=who.controller, **vars(job.condition), seed=job.seed)
+    return Outcome(row=row, timing=timing)

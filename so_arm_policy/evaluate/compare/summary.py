@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from so_arm_policy.evaluate.compare.bootstrap import mean_interval
-from so_arm_policy.evaluate.compare.rows import EpisodeRow, TimingRow
+from so_arm_policy.evaluate.compare.rows import EpisodeRow, Key, TimingRow
 from so_arm_policy.evaluate.compare.verdicts import ALPHA, PairVerdict, judge
 from so_arm_policy.evaluate.statistics import mean, percentile, wilson_interval
-
-Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellSummary:
-    """One controller on one task.
+    """One controller on one task in one condition.
 
-    episodes: those in which the controller could be made; broken: the others, which count nowhere else. low, high: 95 %
-    Wilson interval. time_s, tip_path_m, energy_j: means of the successes; smoothness, sparc: their medians.
-    clearance_m: the least of all episodes. clamps, rejects, holds: a minute, mean of the episodes. failures: stage and
-    reason. inference_p50_ms, inference_p99_ms: medians over the episodes. per_minute: episodes a minute in one process.
+    perturbation, strength: as in EpisodeRow. episodes: those in which the controller could be made; broken: the others,
+    which count nowhere else. low, high: 95 % Wilson interval. time_s, tip_path_m, energy_j: means of the successes;
+    smoothness, sparc: their medians. clearance_m: the least of all episodes. clamps, rejects, holds: a minute, mean of
+    the episodes. failures: stage and reason. inference_p50_ms, inference_p99_ms: medians over the episodes. per_minute:
+    episodes a minute in one process.
     """
 
     task: str
     controller: str
+    perturbation: str = ""
+    strength: float = 0.0
     sees: str
     episodes: int
     broken: int
@@ -58,9 +59,14 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Couple:
-    """Controllers a and b on the seeds of a task that both have. time_s, smoothness: None of fewer than two seeds."""
+    """Controllers a and b on the seeds of a task that both have in one condition.
+
+    time_s, smoothness: None of fewer than two seeds.
+    """
 
     task: str
+    perturbation: str = ""
+    strength: float = 0.0
     a: str
     b: str
     judged: PairVerdict
@@ -69,30 +75,48 @@ class Couple:
 
 
 def summarise(rows: Sequence[EpisodeRow], timing: Sequence[TimingRow]) -> list[CellSummary]:
-    """Return a summary of every cell that there is, tasks and controllers in the order of `rows`."""
-    clocks = {(clock.task, clock.controller, clock.seed): clock for clock in timing}
+    """Return a summary of every cell that there is, tasks, controllers and conditions in the order of `rows`."""
+    clocks = {clock.key: clock for clock in timing}
     return [_summary(found, clocks) for found in _cells(rows).values()]
 
 
 def compare_pairs(rows: Sequence[EpisodeRow], alpha: float = ALPHA) -> list[Couple]:
-    """Judge every two controllers on every task by their shared seeds; Holm's correction is for all of these together.
+    """Judge every two controllers on every task by their shared seeds, in each condition by itself.
 
-    Episodes whose controller could not be made say nothing of it and do not count; one that raised is a failure.
+    Holm's correction is for all pairs of one condition together: of all tasks, but not of other perturbations and
+    strengths. Episodes whose controller could not be made say nothing of it and do not count; one that raised is a
+    failure.
     """
+    under: dict[tuple[str, float], list[EpisodeRow]] = {}
+    for row in rows:
+        under.setdefault((row.perturbation, row.strength), []).append(row)
+    return [couple for found in under.values() for couple in _couples(found, alpha)]
+
+
+def _couples(rows: Sequence[EpisodeRow], alpha: float) -> list[Couple]:
+    """Judge the pairs of one condition."""
     ran = {key: {row.seed: row for row in found if _ran(row)} for key, found in _cells(rows).items()}
-    named, shared = [], []
-    for (task, a), (other, b) in combinations([key for key, found in ran.items() if found], 2):
-        seeds = sorted(ran[task, a].keys() & ran[other, b].keys())
-        if task == other and seeds:
-            named.append((task, a, b))
-            shared.append(([ran[task, a][seed] for seed in seeds], [ran[task, b][seed] for seed in seeds]))
+    shared = []
+    for one, other in combinations([key for key, found in ran.items() if found], 2):
+        seeds = sorted(ran[one].keys() & ran[other].keys())
+        if one[0] == other[0] and seeds:
+            shared.append(([ran[one][seed] for seed in seeds], [ran[other][seed] for seed in seeds]))
     judged = judge([([row.success for row in a], [row.success for row in b]) for a, b in shared], alpha)
     couples = []
-    for (task, a, b), verdict, both in zip(named, judged, shared, strict=True):
-        done = [(x, y) for x, y in zip(*both, strict=True) if x.success and y.success]
-        time_s = _difference([(x.time_s, y.time_s) for x, y in done])
-        smoothness = _difference([(x.log_dimensionless_jerk, y.log_dimensionless_jerk) for x, y in done])
-        couples.append(Couple(task=task, a=a, b=b, judged=verdict, time_s=time_s, smoothness=smoothness))
+    for (a, b), verdict in zip(shared, judged, strict=True):
+        done = [(x, y) for x, y in zip(a, b, strict=True) if x.success and y.success]
+        couples.append(
+            Couple(
+                task=a[0].task,
+                perturbation=a[0].perturbation,
+                strength=a[0].strength,
+                a=a[0].controller,
+                b=b[0].controller,
+                judged=verdict,
+                time_s=_difference([(x.time_s, y.time_s) for x, y in done]),
+                smoothness=_difference([(x.log_dimensionless_jerk, y.log_dimensionless_jerk) for x, y in done]),
+            )
+        )
     return couples
 
 
@@ -104,10 +128,10 @@ def _ran(row: EpisodeRow) -> bool:
     return row.failure_stage != "setup"
 
 
-def _cells(rows: Sequence[EpisodeRow]) -> dict[tuple[str, str], list[EpisodeRow]]:
-    cells: dict[tuple[str, str], list[EpisodeRow]] = {}
+def _cells(rows: Sequence[EpisodeRow]) -> dict[tuple[str, str, str, float], list[EpisodeRow]]:
+    cells: dict[tuple[str, str, str, float], list[EpisodeRow]] = {}
     for row in rows:
-        cells.setdefault((row.task, row.controller), []).append(row)
+        cells.setdefault((row.task, row.controller, row.perturbation, row.strength), []).append(row)
     return cells
 
 
@@ -120,6 +144,8 @@ def _summary(rows: Sequence[EpisodeRow], clocks: Mapping[Key, TimingRow]) -> Cel
     return CellSummary(
         task=rows[0].task,
         controller=rows[0].controller,
+        perturbation=rows[0].perturbation,
+        strength=rows[0].strength,
         sees=rows[0].sees,
         episodes=len(ran),
         broken=len(rows) - len(ran),

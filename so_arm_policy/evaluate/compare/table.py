@@ -15,7 +15,7 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, TimingRow
 
-SCHEMA_VERSION = 1  # goes up with every change of the columns
+SCHEMA_VERSION = 2  # goes up with every change of the columns
 VERSION_KEY, ROWS_KEY = b"so_arm_policy.schema_version", b"so_arm_policy.rows"
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -27,7 +27,7 @@ def write_rows(path: Path, rows: Sequence[Row], kind: type[Row]) -> None:
 
     Raises ConfigError where that is not possible; what was there before is unchanged then.
     """
-    ordered = [dataclasses.asdict(row) for row in sorted(rows, key=lambda row: (row.task, row.controller, row.seed))]
+    ordered = [dataclasses.asdict(row) for row in sorted(rows, key=lambda row: row.key)]
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

@@ -1,7 +1,9 @@
-"""A comparison as text for people: a table for each task, then what each pair of controllers says."""
+"""A comparison as text for people: a table for each task, success by perturbation, then what the pairs say."""
 
 from collections.abc import Callable, Sequence
 
+from so_arm_policy.evaluate.compare.curves import curves
+from so_arm_policy.evaluate.compare.curves import lines as curve_lines
 from so_arm_policy.evaluate.compare.pairs import Pairs
 from so_arm_policy.evaluate.compare.power import seeds_needed
 from so_arm_policy.evaluate.compare.summary import CellSummary, Couple, Difference
@@ -52,13 +54,19 @@ LEGEND = (
 def report(cells: Sequence[CellSummary], couples: Sequence[Couple], left_out: Sequence[str]) -> str:
     """Return the whole comparison as text."""
     lines: list[str] = []
-    for task in dict.fromkeys(cell.task for cell in cells):
-        of_task = [cell for cell in cells if cell.task == task]
+    plain = [cell for cell in cells if not cell.perturbation]
+    for task in dict.fromkeys(cell.task for cell in plain):
+        of_task = [cell for cell in plain if cell.task == task]
         lines += [task, *_table(of_task), *_failures(of_task), ""]
     lines += [LEGEND]
     lines += [f"left out: {text}" for text in left_out]
-    if couples:
-        lines += ["", *_pairs(couples)]
+    found = curves(cells)
+    if found:
+        lines += ["", "success by strength (95 % Wilson):", *(f"  {line}" for line in curve_lines(found))]
+    plain_couples = [couple for couple in couples if not couple.perturbation]
+    if plain_couples:
+        lines += ["", *_pairs(plain_couples)]
+    lines += _disturbed_pairs([couple for couple in couples if couple.perturbation])
     return "\n".join(lines)
 
 
@@ -89,6 +97,24 @@ def _pairs(couples: Sequence[Couple]) -> list[str]:
         "time, LDLJ: mean difference over the seeds on which both succeeded, 95 % bootstrap interval; need: seeds for "
         "a power of 80 % at the share of seeds on which only one succeeded",
     ]
+
+
+def _disturbed_pairs(couples: Sequence[Couple]) -> list[str]:
+    """Return what is certain of perturbed episodes: with so many conditions, the rest would bury it."""
+    if not couples:
+        return []
+    under: dict[tuple[str, float], list[Couple]] = {}
+    for couple in couples:
+        under.setdefault((couple.perturbation, couple.strength), []).append(couple)
+    lines = [
+        "",
+        f"pairs under perturbations: {len(couples)}, of which these are told apart; Holm over the pairs of each "
+        "perturbation and strength",
+    ]
+    for (name, strength), found in under.items():
+        certain = [couple for couple in found if couple.judged.verdict in (A_BETTER, B_BETTER)]
+        lines += [f"  {name} {strength:g}: {couple_line(couple, len(found))}" for couple in certain]
+    return lines
 
 
 def _needed(pairs: Pairs, couples: int) -> str:

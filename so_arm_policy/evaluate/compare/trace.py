@@ -14,8 +14,9 @@ from so_arm_policy.sim.tasks.task import Episode, TaskStatus
 class Trace:
     """T ticks of an episode, 1 / 120 s apart; each row before its command acts.
 
-    q, dq, torque: measured, (T, n), rad, rad/s and N m. commands: (T, n) rad, NaN where there was none. fingertips:
-    (T, arms, 3) m, objects: (T, k, 3) m, world frame. verdicts, statuses: of the supervisor and of the task, T each.
+    q, dq, torque: as they truly were, (T, n), rad, rad/s and N m. commands: (T, n) rad, NaN where there was none.
+    fingertips: (T, arms, 3) m, objects: (T, k, 3) m, world frame. verdicts, statuses: of the supervisor and of the
+    task, T each.
     """
 
     q: FloatArray
@@ -58,8 +59,8 @@ class TraceRecorder:
         nothing = np.full(len(steps[0].sample.q), np.nan)
         commands = [nothing if step.verdict.command is None else step.verdict.command for step in steps]
         return Trace(
-            q=np.array([step.sample.q for step in steps]),
-            dq=np.array([step.sample.dq for step in steps]),
+            q=np.array([step.q for step in steps]),
+            dq=np.array([step.dq for step in steps]),
             torque=np.array([step.torque for step in steps]),
             commands=np.array(commands),
             fingertips=np.array([step.fingertips for step in steps]),

@@ -52,7 +52,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_row_for_each_episode(alone: Path) -> None:
     rows = read_rows(alone / RESULTS, EpisodeRow)
-    assert [row.key for row in rows] == [("reach", who, seed) for who in ("expert", "hold") for seed in (20, 21, 22)]
+    assert [row.key for row in rows] == [
+        ("reach", who, "", 0.0, seed) for who in ("expert", "hold") for seed in (20, 21, 22)
+    ]
     for row in rows[:3]:
         assert (row.success, row.failure_stage, row.failure_reason) == (True, None, None)
         assert (row.family, row.sees, row.robot, row.bundle) == ("scripted", "privileged", "so101", None)
@@ -63,7 +65,7 @@ def test_a_row_for_each_episode(alone: Path) -> None:
         assert row.tip_path_m < 0.01
         assert row.sparc is None or row.sparc < -1.0
     timing = read_rows(alone / TIMING, TimingRow)
-    assert [(clock.task, clock.controller, clock.seed) for clock in timing] == [row.key for row in rows]
+    assert [clock.key for clock in timing] == [row.key for row in rows]
     assert all(clock.wall_s > 0 and clock.cpu_s > 0 for clock in timing)
 
 
@@ -115,7 +117,7 @@ def test_what_is_there_is_not_run_again_and_more_may_be_added(alone: Path, tmp_p
     assert compare(tmp_path, "--tasks", "reach", "--controllers", "pid", "--seeds", "21", "--jobs", "1") == 0
     assert {row.key for row in read_rows(tmp_path / RESULTS, EpisodeRow)} - {
         row.key for row in read_rows(alone / RESULTS, EpisodeRow)
-    } == {("reach", "pid", 21)}
+    } == {("reach", "pid", "", 0.0, 21)}
 
 
 def test_it_prints_a_table_and_the_pairs(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:

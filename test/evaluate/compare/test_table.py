@@ -63,11 +63,11 @@ def test_the_version_and_the_columns_are_in_the_file(tmp_path: Path) -> None:
 def test_another_version_or_another_table_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     write_rows(path, [TIMING], TimingRow)
-    with pytest.raises(InputError, match="got TimingRow of schema version 1, expected EpisodeRow of version 1"):
+    with pytest.raises(InputError, match="got TimingRow of schema version 2, expected EpisodeRow of version 2"):
         read_rows(path, EpisodeRow)
     table = pa.Table.from_pylist([asdict(ROW)], schema=schema_of(EpisodeRow))
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, VERSION_KEY: b"0"}), path)
-    with pytest.raises(InputError, match="got EpisodeRow of schema version 0, expected EpisodeRow of version 1"):
+    with pytest.raises(InputError, match="got EpisodeRow of schema version 0, expected EpisodeRow of version 2"):
         read_rows(path, EpisodeRow)
     pq.write_table(pa.table({"success": [True]}), path)
     with pytest.raises(InputError, match="got none of schema version none"):
