@@ -113,8 +113,16 @@ def _disturbed_pairs(couples: Sequence[Couple]) -> list[str]:
     ]
     for (name, strength), found in under.items():
         certain = [couple for couple in found if couple.judged.verdict in (A_BETTER, B_BETTER)]
-        lines += [f"  {name} {strength:g}: {couple_line(couple, len(found))}" for couple in certain]
+        lines += [f"  {name} {strength:g}: {_told_apart(couple)}" for couple in certain]
     return lines
+
+
+def _told_apart(couple: Couple) -> str:
+    judged = couple.judged
+    return (
+        f"{couple.task}: {couple.a} - {couple.b} {100 * judged.difference:+.1f} points "
+        f"({100 * judged.low:+.1f}..{100 * judged.high:+.1f}) on {judged.pairs.seeds} seeds, Holm {judged.p_holm:.2g}"
+    )
 
 
 def _needed(pairs: Pairs, couples: int) -> str:
