@@ -6,11 +6,13 @@ import math
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from so_arm_policy.core.errors import ConfigError, SoArmError
 from so_arm_policy.core.mapping import to_mapping
+from so_arm_policy.evaluate.controllers import tasks_of
 from so_arm_policy.evaluate.demo_summary import DemoSummary, summarise_demo, table
 from so_arm_policy.evaluate.director import shortest_run_s
 from so_arm_policy.evaluate.film import write_film
@@ -24,8 +26,10 @@ from so_arm_policy.ros.demo_run import DemoPlan, NodeLog, run_demo
 from so_arm_policy.ros.domain import own_domain
 from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack
 from so_arm_policy.sim.tasks import TASKS, make_task
+from so_arm_policy.sim.tasks.task import Task
 
 FAILED = 1
+PLANNER = "planner"  # in the place of a policy's family
 MAX_DURATION_S = 3600.0  # everything heard is kept in memory
 
 
@@ -33,7 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--duration", type=float, default=60.0, help="length of the run, seconds")
     parser.add_argument("--task", default="reach", choices=sorted(TASKS), help="what is asked of the robot")
-    parser.add_argument("--family", default="flow", choices=FAMILIES, help="kind of policy, where no bundle is named")
+    parser.add_argument(
+        "--family",
+        default="flow",
+        choices=(*FAMILIES, PLANNER),
+        help="kind of policy, where no bundle is named; planner: the hand-crafted source instead of a policy",
+    )
     parser.add_argument("--bundle", help="policy: shipped name or folder (default: one for the task and the family)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, and of the order of instructions")
     parser.add_argument("--film", type=float, default=60.0, help="film so much of the beginning, seconds; 0: nothing")
@@ -52,16 +61,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--duration: got {args.duration:g}, expected {expected}")
     if not 0.0 <= args.film < math.inf:
         raise ConfigError(f"--film: got {args.film:g}, expected seconds, 0 or more")
-    options = resolved(StackOptions(bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed))
-    bundle = load_bundle(Path(options.bundle))
-    if task.name not in bundle.manifest.tasks:
-        raise ConfigError(f"--task: got {task.name!r}, expected one of {list(bundle.manifest.tasks)} with that bundle")
+    options, bundle = _who(args, task)
+    who = bundle.manifest.id if bundle else PLANNER
     robot = load_robot(options.description)
     specs = stack(options)
     plan = DemoPlan(
         specs=specs,
         robot=robot,
-        bundle_id=bundle.manifest.id,
+        bundle_id=who,
         source=options.control_source,
         task=task,
         seed=args.seed,
@@ -71,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     out = make_folder(args.out)
     signal.signal(signal.SIGTERM, _interrupt)
     with own_domain() as domain:
-        print(f"demo of {task.name} with {bundle.manifest.id}: {args.duration:g} s, seed {args.seed}, domain {domain}")
+        print(f"demo of {task.name} with {who}: {args.duration:g} s, seed {args.seed}, domain {domain}")
         log = NodeLog(out / "nodes.log")
         try:
             recording = run_demo(plan, log, lambda text: print(text, flush=True))
@@ -82,6 +89,24 @@ def run(args: argparse.Namespace) -> int:
     _write(out, recording, summary, bundle, args.film)
     print("the arm did its job" if not summary.problems else f"NOT GOOD ENOUGH: {'; '.join(summary.problems)}")
     return FAILED if summary.problems else 0
+
+
+def _who(args: argparse.Namespace, task: Task) -> tuple[StackOptions, Bundle | None]:
+    """Return the stack, and the policy in it, if any. Raises ConfigError for a task that it does not know."""
+    options = StackOptions(bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed)
+    if args.family == PLANNER:
+        if args.bundle:
+            raise ConfigError(f"--bundle: got {args.bundle!r}, expected none with --family {PLANNER}")
+        options, bundle, can = replace(options, control_source=PLANNER), None, tasks_of(PLANNER) or ()
+    else:
+        options = resolved(options)
+        bundle = load_bundle(Path(options.bundle))
+        can = bundle.manifest.tasks
+    if task.name not in can:
+        raise ConfigError(
+            f"--task: got {task.name!r}, expected one of {list(can)} with that {'bundle' if bundle else 'family'}"
+        )
+    return resolved(options), bundle
 
 
 def parse_kills(texts: Sequence[str], specs: Sequence[NodeSpec], duration_s: float) -> tuple[Kill, ...]:
@@ -121,7 +146,7 @@ def print_summary(summary: DemoSummary) -> None:
     print()
 
 
-def _write(out: Path, recording: Recording, summary: DemoSummary, bundle: Bundle, film_s: float) -> None:
+def _write(out: Path, recording: Recording, summary: DemoSummary, bundle: Bundle | None, film_s: float) -> None:
     """Write summary.json, the film and the page; a part that cannot be made is named, and the rest is written."""
     print("drawing the report ...", flush=True)
     (out / "summary.json").write_text(json.dumps(to_mapping(summary), indent=1) + "\n", encoding="utf-8")
@@ -134,7 +159,7 @@ def _write(out: Path, recording: Recording, summary: DemoSummary, bundle: Bundle
     except SoArmError as error:
         print(f"no film: {error}")
     try:
-        views = sights(recording, bundle)
+        views = sights(recording, bundle) if bundle else ()
     except SoArmError as error:
         print(f"no view of System 2: {error}")
     write_report(out / "report.html", recording, summary, views, film)

@@ -63,6 +63,7 @@ class DemoMonitor(Node):
         self._listen(topics.SIM_TASK, self._on_task)
         self._listen(topics.DIAGNOSTICS, self._on_diagnostics)
         self._listen(topics.CONTEXT, self._on_context, raw=True)
+        self._listen(topics.proposal("planner"), self._on_plan, raw=True)
         for camera in robot.camera_names:
             self._listen(topics.image(camera), functools.partial(self._on_image, camera), raw=True)
 
@@ -189,6 +190,9 @@ class DemoMonitor(Node):
 
     def _on_context(self, data: bytes) -> None:
         self._arrived("context")
+
+    def _on_plan(self, data: bytes) -> None:
+        self._arrived("proposal/planner")
 
     def _on_image(self, camera: str, data: bytes) -> None:
         self._pictures[camera] = data

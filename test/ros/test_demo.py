@@ -55,6 +55,32 @@ def test_a_task_that_the_policy_does_not_know_is_refused(bundle: Path, tmp_path:
     assert "--task: got 'sort', expected one of ['reach']" in capsys.readouterr().err
 
 
+def test_the_planner_in_the_place_of_a_policy(tmp_path: Path, capfd) -> None:
+    out = tmp_path / "demo"
+    cli.main(["demo", "--family", "planner", "--duration", "14", "--film", "0", "--out", str(out)])
+    assert "demo of reach with planner" in capfd.readouterr().out
+    figures = json.loads((out / "summary.json").read_text())
+    assert figures["tasks_tried"] >= 1
+    assert figures["passed"] > 0
+    assert (figures["inference_hz"], figures["context_hz"]) == (None, None)
+    assert set(figures["rss_mib"]) == {spec.name for spec in stack(StackOptions(control_source="planner"))}
+    page = (out / "report.html").read_text()
+    assert "reach with planner" in page
+    assert "What System 2 looks at" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--task", "handover"], "--task: got 'handover', expected one of ['reach'"),
+        (["--bundle", "reach_flow"], "--bundle: got 'reach_flow', expected none"),
+    ],
+)
+def test_what_the_planner_cannot_do_is_refused(options: list[str], complaint: str, tmp_path: Path, capsys) -> None:
+    assert cli.main(["demo", "--family", "planner", "--out", str(tmp_path), *options]) == cli.FAILED
+    assert complaint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "text", ["system1", "system1@", "system1@x", "system1@nan", "system1@-1", "system1@60", "nobody@3"]
 )

@@ -14,7 +14,7 @@ from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.values import TickInput
 from so_arm_policy.sim.simulator import Simulator
 
-SOURCES = ("system1", "pid", "expert")
+SOURCES = ("system1", "pid", "expert", "planner")
 OTHER = "other"  # a second source that every supervisor of the campaign knows, and that says nothing by itself
 REACTION_TICKS = 2
 WATCHED_TICKS = 90

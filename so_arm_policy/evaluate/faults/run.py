@@ -95,7 +95,12 @@ def refuse(case: FaultCase, group: str) -> CaseResult:
 
 def campaign_of(source: str, robot: str) -> Campaign:
     """Return who moves the arm of `robot` and at what task. Raises ConfigError."""
-    single = {"system1": ("pick_place", "so101_flow"), "pid": ("reach", None), "expert": ("pick_place", None)}
+    single = {
+        "system1": ("pick_place", "so101_flow"),
+        "pid": ("reach", None),
+        "expert": ("pick_place", None),
+        "planner": ("pick_place", None),
+    }
     both = {"system1": ("handover", "handover_flow"), "expert": ("handover", None)}
     table: Mapping[str, tuple[str, str | None]] = single if robot == "so101" else both
     if source not in table:
