@@ -35,7 +35,7 @@ CHEAP = ["--tasks", "reach", "--controllers", "hold", "expert", "--seeds", "20:2
 
 
 def compare(out: Path, *arguments: str) -> int:
-    return main(["compare", "--out", str(out), *(arguments or CHEAP)])
+    return main(["compare", "--out", str(out), "--no-clips", *(arguments or CHEAP)])
 
 
 def results(out: Path) -> bytes:

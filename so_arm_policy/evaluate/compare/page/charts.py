@@ -80,7 +80,8 @@ def failures(axes: Axes, cells: Sequence[CellSummary], failed: Mapping[str, Coun
         axes.barh(range(len(cells)), counts, left=left, height=0.56, color=color, linewidth=0, label=kind)
         left += counts
     for y, total in enumerate(left):
-        axes.text(total, y, f" {total:.0f}", va="center", fontsize=8.5)
+        if total:
+            axes.text(total, y, f" {total:.0f}", va="center", fontsize=8.5)
     axes.set(xlim=(0, 1.1 * max(left.max(), 1.0)), xlabel="failed episodes")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _controllers(axes, cells)

@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.page import charts
+from so_arm_policy.evaluate.compare.page.findings import ranked
 from so_arm_policy.evaluate.compare.rows import EpisodeRow
 from so_arm_policy.evaluate.compare.summary import CellSummary
 from so_arm_policy.evaluate.plots import INK, STYLE
 
 # Half the width of the page, so that the letters stay legible on a phone.
-WIDTH_IN = 5.4
+WIDTH_IN = 4.8
 PNG_WIDTH_IN, PNG_DPI = 7.5, 150
 ROW_IN, FRAME_IN = 0.36, 0.95
 GRID = STYLE["grid.color"]
@@ -28,7 +29,7 @@ SUCCESS_PNG, TIMES_PNG = "success.png", "times.png"
 
 def figures_of(task: str, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow]) -> dict[str, str]:
     """Return the figures of a task as <svg> elements by their captions; only those that have something to show."""
-    mine = [cell for cell in cells if cell.task == task]
+    mine = ranked([cell for cell in cells if cell.task == task])
     of_task = [row for row in rows if row.task == task]
     good = [row for row in of_task if row.success]
     height = FRAME_IN + ROW_IN * len(mine)
@@ -84,7 +85,8 @@ def write_figures(folder: Path, cells: Sequence[CellSummary], rows: Sequence[Epi
 
 
 def _png(cells: Sequence[CellSummary], draw: Callable[[Axes, Sequence[CellSummary]], None]) -> bytes:
-    tasks = {task: [cell for cell in cells if cell.task == task] for task in dict.fromkeys(c.task for c in cells)}
+    names = dict.fromkeys(cell.task for cell in cells)
+    tasks = {task: ranked([cell for cell in cells if cell.task == task]) for task in names}
     heights = [FRAME_IN + ROW_IN * len(mine) for mine in tasks.values()]
     with mpl.rc_context({**STYLE, **NAMES}):
         figure = Figure(figsize=(PNG_WIDTH_IN, sum(heights)), layout="constrained")

@@ -116,9 +116,12 @@ def power_rows(task: str, couples: Sequence[Couple]) -> tuple[float, list[PowerR
     """Return the share of discordant seeds that is assumed, and the seeds needed for each of POINTS; empty for none.
 
     For a power of 80 % by the exact McNemar test at ALPHA / pairs, the strictest level of Holm's correction. The share
-    is the mean of the pairs of the task, and no less than the difference itself, which no pair can have.
+    is the mean of the pairs of the task that are not distinguishable, or of all where there are none such; and no less
+    than the difference itself, which no pair can have.
     """
-    shares = [couple.judged.pairs.discordant / couple.judged.pairs.seeds for couple in couples if couple.task == task]
+    mine = [couple.judged for couple in couples if couple.task == task]
+    open_pairs = [judged for judged in mine if judged.verdict == NOT_DISTINGUISHABLE] or mine
+    shares = [judged.pairs.discordant / judged.pairs.seeds for judged in open_pairs]
     if not shares:
         return 0.0, []
     share, alpha = sum(shares) / len(shares), ALPHA / len(couples)
@@ -142,9 +145,9 @@ def _finding(task: str, cells: Sequence[CellSummary], couples: Sequence[Couple],
     if not order:
         return Finding(task=task, scope=scope, lead="Nothing could be run.", text="", claims=())
     leader, *others = order
-    score = f"{leader.successes} of {leader.episodes} ({100 * leader.successes / leader.episodes:.1f} %)"
     if not others:
-        return Finding(task=task, scope=scope, lead=f"Only {leader.controller} was run: {score}.", text="", claims=())
+        lead = f"Only {leader.controller} was run: {_score(leader)}."
+        return Finding(task=task, scope=scope, lead=lead, text="", claims=())
     name = leader.controller
     met = [couple for couple in couples if couple.task == task and name in (couple.a, couple.b)]
     of_other = {each.second: each for each in (claim(couple, name) for couple in met)}
@@ -154,20 +157,34 @@ def _finding(task: str, cells: Sequence[CellSummary], couples: Sequence[Couple],
     beaten = [each for each in claims if each.better == name]
     ahead = [each.second for each in claims if each.better == each.second]
     if not (alike or ahead or unmet):
-        lead = f"{name} wins: {score}."
-    elif beaten or not alike:
-        lead = f"No single winner: {score} for {name}."
+        lead = f"{name} wins: {_score(leader)}."
     else:
-        lead = f"No difference found: {score} for {name}."
+        lead = "No single winner." if beaten or not alike else "No difference found."
     return Finding(
-        task=task, scope=scope, lead=lead, text=_text(name, alike, beaten, ahead, unmet), claims=tuple(claims)
+        task=task,
+        scope=scope,
+        lead=lead,
+        text=_text(leader, [other for other in others if other.controller in alike], beaten, ahead, unmet),
+        claims=tuple(claims),
     )
 
 
-def _text(name: str, alike: Sequence[str], beaten: Sequence[Claim], ahead: Sequence[str], unmet: Sequence[str]) -> str:
-    said = []
+def _score(cell: CellSummary) -> str:
+    return f"{cell.successes} of {cell.episodes} ({100 * cell.successes / cell.episodes:.1f} %)"
+
+
+def _text(
+    leader: CellSummary,
+    alike: Sequence[CellSummary],
+    beaten: Sequence[Claim],
+    ahead: Sequence[str],
+    unmet: Sequence[str],
+) -> str:
+    name, said = leader.controller, []
     if alike:
-        said.append(f"{names(alike)} {'is' if len(alike) == 1 else 'are'} {NOT_DISTINGUISHABLE} from {name}")
+        scores = names([f"{cell.controller} ({cell.successes}/{cell.episodes})" for cell in alike])
+        verb = "is" if len(alike) == 1 else "are"
+        said.append(f"{scores} {verb} {NOT_DISTINGUISHABLE} from {name} ({leader.successes}/{leader.episodes})")
     if beaten:
         least = min(each.difference for each in beaten)
         by = f"{least:.1f} points" if len(beaten) == 1 else f"at least {least:.1f} points"

@@ -68,7 +68,9 @@ def write_page(
     parts = []
     for task in dict.fromkeys(cell.task for cell in cells):
         share, power = power_rows(task, couples)
-        mine = ranked([cell for cell in cells if cell.task == task])
+        order = [cell.controller for cell in ranked([cell for cell in cells if cell.task == task])]
+        shown = [clip for clip in clips if clip.choice.row.task == task]
+        shown.sort(key=lambda clip: order.index(clip.choice.row.controller))
         parts.append(
             TaskPart(
                 name=task,
@@ -78,8 +80,8 @@ def write_page(
                 share=share,
                 power=tuple(power),
                 lines=tuple(lines_of(task, cells, rows, timing, marked)),
-                figures={name: Markup(svg) for name, svg in figures_of(task, mine, rows).items()},
-                clips=tuple((clip, _uri(clip)) for clip in clips if clip.choice.row.task == task),
+                figures={name: Markup(svg) for name, svg in figures_of(task, cells, rows).items()},
+                clips=tuple((clip, _uri(clip)) for clip in shown),
             )
         )
     try:
