@@ -41,6 +41,7 @@ def success(axes: Axes, cells: Sequence[CellSummary]) -> None:
 def spread(axes: Axes, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow], metric: str, label: str) -> None:
     """Draw a dot for each episode, the middle half as a bar and the median as a line."""
     many = len(rows) > MANY_POINTS
+    size = 9 if many else 16
     for y, cell in enumerate(cells):
         values = known([getattr(row, metric) for row in rows if row.controller == cell.controller])
         if not len(values):
@@ -49,10 +50,11 @@ def spread(axes: Axes, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow],
         color = SIGHT_COLORS[cell.sees]
         low, median, high = np.percentile(values, (25, 50, 75))
         apart = 0.5 * ((GOLDEN * np.arange(1, len(values) + 1)) % 1.0 - 0.5)
-        axes.scatter(values, y + apart, s=9, color=color, alpha=0.55, linewidths=0, rasterized=many)
+        axes.scatter(values, y + apart, s=size, color=color, alpha=0.55, linewidths=0, rasterized=many)
         axes.barh(y, high - low, left=low, height=0.56, color=color, alpha=0.25, linewidth=0)
         axes.plot([median, median], [y - 0.32, y + 0.32], color=INK, linewidth=1.6)
     axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     _controllers(axes, cells)
 
 
