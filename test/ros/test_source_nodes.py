@@ -102,3 +102,14 @@ def test_a_source_that_is_not_followed_stays_where_the_arm_is(graph, make):
     repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position, moved, atol=0.01))
     repeat(say, lambda: joints(moved), lambda: node.loop.ticks % 100 == 0)
     np.testing.assert_allclose(heard[-1].position, moved, atol=0.01)
+
+
+@pytest.mark.parametrize("state", [SafetyStatus.ACTIVE, SafetyStatus.FALLBACK])
+def test_a_source_that_acts_goes_to_its_goal_also_as_the_fallback(graph, state):
+    node = graph.run(PidNode())
+    heard = graph.hear(topics.proposal("pid"))
+    say, status = graph.say(topics.JOINT_STATES), graph.say(topics.SAFETY_STATUS)
+    status(SafetyStatus(state=state, source="pid"))
+    wait_until(lambda: node.counts["safety/status"] == 1)
+    away = ROBOT.home + 0.3  # the arm stands there: the command leads it by what it may
+    repeat(say, lambda: joints(away), lambda: bool(heard) and np.abs(heard[-1].position - away).max() > 0.05)
