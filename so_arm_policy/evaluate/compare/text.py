@@ -106,15 +106,16 @@ def _disturbed_pairs(couples: Sequence[Couple]) -> list[str]:
     under: dict[tuple[str, float], list[Couple]] = {}
     for couple in couples:
         under.setdefault((couple.perturbation, couple.strength), []).append(couple)
-    lines = [
-        "",
-        f"pairs under perturbations: {len(couples)}, of which these are told apart; Holm over the pairs of each "
-        "perturbation and strength",
-    ]
+    lines = []
     for (name, strength), found in under.items():
         certain = [couple for couple in found if couple.judged.verdict in (A_BETTER, B_BETTER)]
         lines += [f"  {name} {strength:g}: {_told_apart(couple)}" for couple in certain]
-    return lines
+    return [
+        "",
+        f"pairs under perturbations: {len(couples)}, {len(lines)} of them told apart; Holm over the pairs of each "
+        "perturbation and strength",
+        *lines,
+    ]
 
 
 def _told_apart(couple: Couple) -> str:
