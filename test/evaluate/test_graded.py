@@ -259,7 +259,7 @@ def test_the_table_is_in_order() -> None:
 def test_conditions_are_read() -> None:
     assert conditions(None) == conditions([]) == [UNDISTURBED]
     assert conditions(["push=0,0.5", "gain=-0.5,0"]) == [UNDISTURBED, Condition("push", 0.5), Condition("gain", -0.5)]
-    assert conditions(["payload"])[:2] == [UNDISTURBED, Condition("payload", 0.05)]
+    assert conditions(["payload"])[:2] == [UNDISTURBED, Condition("payload", 0.25)]
     assert UNDISTURBED.make().from_the_start
 
 
@@ -269,8 +269,8 @@ def test_conditions_are_read() -> None:
         ("wind=1", "got 'wind', expected one of"),
         ("push=much", "got 'push=much', expected NAME=STRENGTH"),
         ("push=", "expected NAME=STRENGTH"),
-        ("push=nan", "push: got strength nan, expected 0..5 N s"),
-        ("payload=-1", "payload: got strength -1.0, expected 0..2 kg"),
+        ("push=nan", "push: got strength nan, expected 0..10 N s"),
+        ("payload=-1", "payload: got strength -1.0, expected 0..3 kg"),
         ("distractors=1.5", "expected a whole number within 0..8 squares"),
         ("phrasings=0.5", "expected a whole number within 0..1"),
     ],

@@ -15,6 +15,7 @@ from so_arm_policy.evaluate.compare.run import Outcome, Settings
 from so_arm_policy.evaluate.compare.table import SCHEMA_VERSION
 
 FILE_NAME = "episodes.jsonl"
+UNDISTURBED_SCHEMA = 1  # had no perturbations; its rows are those of undisturbed episodes
 
 
 class Journal:
@@ -26,8 +27,8 @@ class Journal:
     def __init__(self, folder: Path, settings: Settings) -> None:
         """Read what is there and take the file for this process. A line cut off by an interruption is dropped.
 
-        Raises ConfigError where another process has it, or it was made with other settings; InputError where it is no
-        journal.
+        Rows of schema version 1 are read as well. Raises ConfigError where another process has it, or it was made with
+        other settings; InputError where it is no journal.
         """
         self.path = folder / FILE_NAME
         self.outcomes: dict[Key, Outcome] = {}
@@ -67,10 +68,11 @@ class Journal:
             self._write(header)
             return
         got, *rows = (self._parsed(number, line) for number, line in enumerate(lines, 1))
-        if got != header and not rows:
+        known = got in (header, {**header, "schema": UNDISTURBED_SCHEMA})
+        if not known and not rows:
             self._file.truncate(0)
             self._write(header)
-        elif got != header:
+        elif not known:
             raise ConfigError(f"{self.path}: got episodes of {got}, expected {header}; give another folder")
         for number, row in enumerate(rows, 2):
             outcome = from_mapping(Outcome, row, f"{self.path}:{number}")

@@ -1,5 +1,6 @@
 """`so-arm compare --perturb`: every controller meets the same, nothing is mixed, and success by strength is shown."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def test_undisturbed_rows_are_those_of_a_run_without_perturbations(soft: Path, t
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
+def test_a_folder_from_before_there_were_perturbations_goes_on(soft: Path, tmp_path: Path) -> None:
+    header, *rest = map(json.loads, (soft / FILE_NAME).read_text().splitlines())
+    plain = [line for line in rest if not line["row"]["perturbation"]]
+    for part in (part for line in plain for part in (line["row"], line["timing"])):
+        del part["perturbation"], part["strength"]
+    old = [json.dumps(line) for line in ({**header, "schema": 1}, *plain)]
+    (tmp_path / FILE_NAME).write_text("\n".join(old) + "\n")
+    assert compare(tmp_path, *SOFT) == 0
+    assert (tmp_path / RESULTS).read_bytes() == (soft / RESULTS).read_bytes()
+    lines_now = (tmp_path / FILE_NAME).read_text().splitlines()
+    assert lines_now[: len(old)] == old
+    assert len(lines_now) == 1 + 8
+
+
 def test_success_by_strength_is_printed_and_drawn(soft: Path, tmp_path: Path, capsys) -> None:
     assert compare(soft, *SOFT) == 0
     printed = capsys.readouterr().out
@@ -124,7 +139,7 @@ def test_strengths_that_a_controller_does_not_have_are_gaps(soft: Path) -> None:
     ("arguments", "message"),
     [
         (["--perturb", "wind=1"], "perturbation: got 'wind', expected one of"),
-        (["--perturb", "push=9"], "push: got strength 9.0, expected 0..5 N s"),
+        (["--perturb", "push=19"], "push: got strength 19.0, expected 0..10 N s"),
         (["--perturb", "phrasings=1"], "expected one in scenes of all objects"),
         (["--perturb", "phrasings=1", "--all-objects", "--split", "phrases"], "got split 'phrases', expected 'train'"),
     ],
