@@ -10,14 +10,16 @@ from tqdm import tqdm
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.cells import ALL, cells_of
 from so_arm_policy.evaluate.compare.comparison import RESULTS, TIMING, Comparison
+from so_arm_policy.evaluate.compare.curve_plot import write_curves
+from so_arm_policy.evaluate.compare.curves import curves
 from so_arm_policy.evaluate.compare.journal import Journal
 from so_arm_policy.evaluate.compare.page.choice import representatives
 from so_arm_policy.evaluate.compare.page.clips import FOLDER, Clip, clips
 from so_arm_policy.evaluate.compare.page.figures import write_figures
-from so_arm_policy.evaluate.compare.page.page import Made, write_page
+from so_arm_policy.evaluate.compare.page.page import Made, plain, write_page
 from so_arm_policy.evaluate.compare.rows import EpisodeRow
 from so_arm_policy.evaluate.compare.run import Settings
-from so_arm_policy.evaluate.compare.summary import compare_pairs, summarise
+from so_arm_policy.evaluate.compare.summary import CellSummary, compare_pairs, summarise
 from so_arm_policy.evaluate.compare.text import report
 from so_arm_policy.evaluate.controllers import CONTROLLERS
 from so_arm_policy.evaluate.eval_command import parse_seeds
@@ -66,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--clips", type=int, default=DEFAULT_CLIPS, metavar="N", help="at most so many moving pictures in the report"
     )
     shown.add_argument("--no-clips", dest="clips", action="store_const", const=0, help="a report of still pictures")
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write success.png and times.png into it, too")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write its pictures into it, too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,20 +90,27 @@ def run(args: argparse.Namespace) -> int:
     print(report(cell_summaries, compare_pairs(rows), left_out))
     print(f"\nevery episode: {args.out / RESULTS}; what the clock said: {args.out / TIMING}")
     if args.figures:
-        print(f"figures: {', '.join(map(str, write_figures(args.figures, cell_summaries, rows)))}")
+        print(f"figures: {', '.join(map(str, _figures(args.figures, cell_summaries, rows)))}")
     made = Made(command=command_of(args), settings=settings, left_out=tuple(left_out))
     page = write_page(args.out, rows, timing, made, _clips(rows, settings, args.out / FOLDER, args.clips))
     print(f"report: {page}")
     return 0
 
 
+def _figures(folder: Path, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow]) -> list[Path]:
+    undisturbed = [cell for cell in cells if not cell.perturbation]
+    written = write_figures(folder, undisturbed, plain(rows)) if undisturbed else []
+    return written + write_curves(folder, curves(cells))
+
+
 def command_of(args: argparse.Namespace) -> str:
     """Return the command that `args` were read from, with every choice that changes an episode."""
     words = ["so-arm", "compare", "--tasks", *args.tasks, "--controllers", *args.controllers]
     words += ["--seeds", args.seeds, "--split", args.split, *(["--all-objects"] if args.all_objects else [])]
+    words += ["--perturb", *args.perturb] if args.perturb else []
     return shlex.join([*words, "--jobs", str(args.jobs), "--out", str(args.out)])
 
 
 def _clips(rows: Sequence[EpisodeRow], settings: Settings, folder: Path, most: int) -> list[Clip]:
-    chosen = representatives(rows, most)
+    chosen = representatives(plain(rows), most)
     return list(tqdm(clips(chosen, settings, folder), total=len(chosen), unit="clip", disable=not chosen))

@@ -1,5 +1,7 @@
 """Success against the strength of a perturbation as pictures: one of each task and perturbation."""
 
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def figure(group: Sequence[Curve]) -> Figure:
             axes.plot(x, rate, color=color, marker=marker, markersize=4, linewidth=1.5, label=curve.controller)
         axes.set(ylim=(-3.0, 103.0), xlabel=f"{name}{unit_of(name)}", ylabel="success, %")
         axes.set_title(f"{task}: {GRADED[name].text}", fontsize=9, loc="left", wrap=True)
-        drawn.legend(loc="outside right upper", fontsize=8)
+        drawn.legend(loc="outside lower center", ncols=3, fontsize=8)
     return drawn
 
 
@@ -53,3 +55,16 @@ def write_curves(folder: Path, found: Sequence[Curve]) -> list[Path]:
             raise ConfigError(f"{path}: got {error.strerror}, expected a file that can be written") from error
         paths.append(path)
     return paths
+
+
+def curve_svgs(found: Sequence[Curve]) -> dict[tuple[str, str], str]:
+    """Return an <svg> element for each task and perturbation, to stand inside a page."""
+    drawn = {}
+    for about, group in grouped(found).items():
+        file = io.StringIO()
+        with mpl.rc_context({"svg.hashsalt": " ".join(about)}):
+            figure(group).savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        svg = file.getvalue()[file.getvalue().index("<svg") :]
+        # Inside a page the names of the namespaces are not needed, and they look like addresses.
+        drawn[about] = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
+    return drawn

@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.comparison import RESULTS
+from so_arm_policy.evaluate.compare.curve_plot import curve_svgs
+from so_arm_policy.evaluate.compare.curves import curves
 from so_arm_policy.evaluate.compare.page.charts import SIGHT_COLORS
 from so_arm_policy.evaluate.compare.page.clips import Clip
 from so_arm_policy.evaluate.compare.page.figures import figures_of
@@ -60,8 +62,15 @@ class TaskPart:
 def write_page(
     folder: Path, rows: Sequence[EpisodeRow], timing: Sequence[TimingRow], made: Made, clips: Sequence[Clip] = ()
 ) -> Path:
-    """Write report.html beside the results that `folder` has, and return its path. Raises ConfigError."""
-    cells, couples = summarise(rows, timing), compare_pairs(rows)
+    """Write report.html beside the results that `folder` has, and return its path. Raises ConfigError.
+
+    What it says of tasks is of undisturbed episodes; of perturbed ones it shows curves.
+    """
+    all_cells = summarise(rows, timing)
+    disturbed = {f"{task}, {name}": Markup(svg) for (task, name), svg in curve_svgs(curves(all_cells)).items()}
+    cells = [cell for cell in all_cells if not cell.perturbation]
+    everything, rows = rows, plain(rows)
+    couples = compare_pairs(rows)
     tests = sign_tests(rows)
     marked = best(cells, couples, tests)
     found = findings(cells, couples)
@@ -95,10 +104,11 @@ def write_page(
                 alpha=ALPHA,
                 pairs=len(couples),
                 sign_tests=len(tests),
-                episodes=len(rows),
+                episodes=len(everything),
+                disturbed=disturbed,
                 made=made,
-                told=_told(cells),
-                provenance=provenance(rows, folder / RESULTS),
+                told=_told(all_cells),
+                provenance=provenance(everything, folder / RESULTS),
             )
         )
         path = folder / FILE_NAME
@@ -106,6 +116,11 @@ def write_page(
     except OSError as error:
         raise ConfigError(f"{folder}: got {error}, expected a folder with {RESULTS} that can be written") from error
     return path
+
+
+def plain(rows: Sequence[EpisodeRow]) -> list[EpisodeRow]:
+    """Return the rows of undisturbed episodes."""
+    return [row for row in rows if not row.perturbation]
 
 
 def _environment() -> jinja2.Environment:
