@@ -11,10 +11,13 @@ from so_arm_policy.control.calibration import MAX_ERROR_PX, TagBoard, camera_mat
 from so_arm_policy.control.tags import FAMILIES, dictionary_of, find_tags
 from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
 from so_arm_policy.core.robot import CameraConfig
-from so_arm_policy.sim.model import OVERHEAD_POSITION, OVERHEAD_TARGET, overhead_pixel
+from so_arm_policy.robot.description import load_robot
+from so_arm_policy.sim.model import standing_camera
 
+STAND = load_robot("so101").camera("overhead").stand
+OVERHEAD_POSITION, OVERHEAD_TARGET = STAND.position, STAND.target
 CAMERA = CameraConfig(
-    name="overhead", width=640, height=480, fps=30.0, fovy_deg=42.0, frame_id="overhead_optical_frame"
+    name="overhead", width=640, height=480, fps=30.0, fovy_deg=42.0, frame_id="overhead_optical_frame", stand=STAND
 )
 # The drawn picture is larger by FINE and then averaged: its edges are as smooth as a lens makes them.
 FINE = 4
@@ -153,7 +156,7 @@ def test_the_picture_is_that_of_the_simulators_camera():
     """K and the optical frame of REP-103 agree with MuJoCo's camera, whose y is up and which looks along -z."""
     points = np.array([[0.2, 0.0, 0.0], [0.25, 0.1, 0.02], [0.1, -0.12, 0.1]])
     seen = (points - OVERHEAD_POSITION) @ looking(OVERHEAD_POSITION, OVERHEAD_TARGET) @ camera_matrix(CAMERA).T
-    share = overhead_pixel(CAMERA, points)
+    share = standing_camera(CAMERA).shares(points)
     np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], share * [CAMERA.width, CAMERA.height] - 0.5, atol=1e-9)
 
 
