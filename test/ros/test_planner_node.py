@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from ros_world import ROBOT, N, diagnostics_of, joints, repeat, wait_until
+from ros_world import ROBOT, N, diagnostics_of, joints, now_ns, repeat, wait_until
 from so_arm_policy.msg import SafetyStatus
 from std_msgs.msg import String
 
-from so_arm_policy.ros import topics
+from so_arm_policy.control.planner.follow import TOUCH_M
+from so_arm_policy.core.objects import CUBE_SIZE_M
+from so_arm_policy.core.values import CameraImage
+from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.planner_node import PlannerNode
 from so_arm_policy.ros.stack import StackOptions, stack
 from so_arm_policy.ros.up import Stack
+from so_arm_policy.sim.expert import arm_iks
 from so_arm_policy.sim.places import place_center
+from so_arm_policy.sim.renderer import SceneRenderer
+from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
 
 NONSENSE = "juggle the red cube"
@@ -66,6 +72,34 @@ def test_who_is_not_followed_stays_and_begins_anew_with_the_same_instruction_onc
     status(SafetyStatus(state=SafetyStatus.ACTIVE, source="planner"))
     repeat(say, lambda: joints(moved), lambda: node.source.stage == "look")
     np.testing.assert_allclose(heard[-1].position, moved, atol=1e-9)
+
+
+def test_a_command_that_follows_a_picture_says_how_old_that_is(graph, node):
+    scene = make_task("reach").sample(3).scene
+    renderer = SceneRenderer(ROBOT)
+    rgb = renderer.render(scene, Simulator(ROBOT, scene).qpos, "overhead")
+    renderer.close()
+    heard, stamps = graph.hear(topics.proposal("planner")), set()
+    say, show = graph.say(topics.JOINT_STATES), graph.say(topics.image("overhead"))
+
+    def see():
+        stamp_ns = now_ns()
+        stamps.add(stamp_ns)
+        show(convert.image_msg(CameraImage(camera="overhead", stamp_ns=stamp_ns, rgb=rgb), "overhead"))
+        return joints()
+
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {scene.objects[0].words}"))
+    repeat(say, see, lambda: node.source.stage == "approach")
+    repeat(say, joints, lambda: node.source.stage == "stay")
+    count = len(heard)
+    repeat(say, joints, lambda: len(heard) > count + 10)
+    assert convert.stamp_ns(heard[-1].observation_stamp) in stamps
+    assert convert.stamp_ns(heard[0].observation_stamp) not in stamps, "before it saw anything: that of the joints"
+    assert node.counts["looks"] <= len(stamps)
+    (ik,) = arm_iks(ROBOT)
+    thing = scene.objects[0]
+    over_it = ik.solve(np.array([thing.x, thing.y, CUBE_SIZE_M + TOUCH_M]), ROBOT.home)
+    np.testing.assert_allclose(heard[-1].position, over_it, atol=0.05)
 
 
 class Live:
