@@ -31,6 +31,9 @@ COMMANDS = {
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),
     "tune": Command("so_arm_policy.evaluate.tune_command", "find the gains of a hand-crafted controller"),
+    "locate-camera": Command(
+        "so_arm_policy.evaluate.locate_camera_command", "find where a camera stands, from a picture of tags"
+    ),
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),
