@@ -22,9 +22,9 @@ from so_arm_policy.control.tabletop import Tabletop  # noqa: E402
 from so_arm_policy.core.arrays import FloatArray  # noqa: E402
 from so_arm_policy.core.robot import RobotConfig  # noqa: E402
 from so_arm_policy.core.values import CameraImage, JointSample  # noqa: E402
+from so_arm_policy.evaluate.agent import Moment  # noqa: E402
 from so_arm_policy.evaluate.eval_command import parse_seeds  # noqa: E402
 from so_arm_policy.evaluate.eyes import CameraEyes  # noqa: E402
-from so_arm_policy.evaluate.rollout import Moment  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
 from so_arm_policy.sim.renderer import SceneRenderer  # noqa: E402
 from so_arm_policy.sim.scene import Scene  # noqa: E402

@@ -19,8 +19,9 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import AgentReport, Moment, Rollout
+from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.evaluate.statistics import conformal_quantile, least_scores
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.monitors import Monitors, raw_monitors

@@ -11,10 +11,11 @@ from joblib import Parallel, delayed
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.evaluate.agent import Agent
 from so_arm_policy.evaluate.animation import GifRecorder
 from so_arm_policy.evaluate.controllers import CONTROLLERS
 from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
-from so_arm_policy.evaluate.rollout import Agent, EpisodeResult, Rollout
+from so_arm_policy.evaluate.rollout import EpisodeResult, Rollout
 from so_arm_policy.evaluate.statistics import mean, percentile, wilson_interval
 from so_arm_policy.policy.bundle import file_hash, load_bundle
 from so_arm_policy.policy.manifest import FILE_NAME

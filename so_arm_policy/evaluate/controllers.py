@@ -10,6 +10,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.evaluate.agent import Agent
 from so_arm_policy.evaluate.compare.rows import Identity
 from so_arm_policy.evaluate.crafted_agents import (
     pid_agent,
@@ -21,7 +22,6 @@ from so_arm_policy.evaluate.crafted_agents import (
 )
 from so_arm_policy.evaluate.hybrid_agent import HybridAgent
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import Agent
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.manifest import FAMILIES, FILE_NAME, Manifest, read_manifest

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", help="task to evaluate on, e.g. reach")
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--bundle", help="policy: path of a bundle, or the name of a shipped one")
-    who.add_argument("--agent", choices=sorted(SCRIPTED), help="scripted agent that knows where everything is")
+    who.add_argument("--agent", choices=sorted(SCRIPTED), help="hand-crafted controller, by camera or privileged")
     parser.add_argument("--seeds", default="1000:1200", help="FIRST:END (END not included), or numbers with commas")
     parser.add_argument(
         "--shuffle-instructions",

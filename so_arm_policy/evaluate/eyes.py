@@ -3,7 +3,7 @@
 from so_arm_policy.control.perception.perception import PerceptionConfig
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.evaluate.rollout import Moment
+from so_arm_policy.evaluate.agent import Moment
 from so_arm_policy.sim.eyes import RobotEyes
 
 

@@ -3,8 +3,8 @@
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import Agent, AgentReport, Moment
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.monitors import Monitors
 from so_arm_policy.safety.config import SupervisorConfig

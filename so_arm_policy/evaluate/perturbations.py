@@ -12,8 +12,8 @@ import numpy as np
 
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, Proposal
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
 from so_arm_policy.evaluate.disturbances import Disturbance
-from so_arm_policy.evaluate.rollout import Agent, AgentReport, Moment
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.tasks.task import Episode, Task

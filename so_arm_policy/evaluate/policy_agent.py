@@ -8,7 +8,7 @@ from so_arm_policy.core.errors import ChunkExpired, ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Chunk, Context, Proposal
-from so_arm_policy.evaluate.rollout import AgentReport, Moment
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.monitors import Monitors
 from so_arm_policy.policy.system1 import System1

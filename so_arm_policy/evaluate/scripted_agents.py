@@ -1,4 +1,4 @@
-"""Agents that were not learned. They are privileged: they take the true state from the simulator."""
+"""Agents that were not learned and see no pictures: the scripted expert takes the true state, `hold` takes nothing."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from so_arm_policy.control.source import Source
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
-from so_arm_policy.evaluate.rollout import AgentReport, Moment
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.sim.expert import Expert
 from so_arm_policy.sim.tasks.task import Episode, Task
 

@@ -10,7 +10,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
-from so_arm_policy.evaluate.rollout import AgentReport, Moment
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.sim.tasks.task import Episode
 from so_arm_policy.sim.truth import tabletop_of
 

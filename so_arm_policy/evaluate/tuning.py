@@ -20,8 +20,9 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
 from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent
-from so_arm_policy.evaluate.rollout import Agent, AgentReport, EpisodeResult, Moment, Rollout, Step
+from so_arm_policy.evaluate.rollout import EpisodeResult, Rollout, Step
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.scene import random_scene

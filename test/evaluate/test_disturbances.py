@@ -9,8 +9,9 @@ import pytest
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import JointSample, Proposal
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.disturbances import PUSH_TICKS, Disturbance, Gain, JointNoise, Payload, Push
-from so_arm_policy.evaluate.rollout import AgentReport, Moment, Rollout
+from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.sim.scene import random_scene
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks.reach import Reach

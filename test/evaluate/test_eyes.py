@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from so_arm_policy.core.values import CameraImage, JointSample
+from so_arm_policy.evaluate.agent import Moment
 from so_arm_policy.evaluate.eyes import CameraEyes
-from so_arm_policy.evaluate.rollout import Moment
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task

@@ -9,12 +9,13 @@ import pytest
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
 from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent as pid_agent
 from so_arm_policy.evaluate.eyes import CameraEyes
 from so_arm_policy.evaluate.graded import GRADED, UNDISTURBED, Condition, conditions, turned_hue
 from so_arm_policy.evaluate.perturbations import Perturbed
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import Agent, AgentReport, Moment, Rollout, Step
+from so_arm_policy.evaluate.rollout import Rollout, Step
 from so_arm_policy.evaluate.seeing_agent import SeeingAgent, SeeingTiming
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.sim.model import standing_camera

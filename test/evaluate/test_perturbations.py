@@ -8,9 +8,10 @@ import pytest
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, Proposal
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.perturbations import PERTURBATIONS, Perturbed
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import AgentReport, EpisodeResult, Moment, Rollout, Step
+from so_arm_policy.evaluate.rollout import EpisodeResult, Rollout, Step
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.sim.tasks import make_task
 from so_arm_policy.sim.tasks.reach import Reach

@@ -10,9 +10,10 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent
 from so_arm_policy.evaluate.policy_agent import PolicyAgent, PolicyTiming
-from so_arm_policy.evaluate.rollout import EPOCH_NS, AgentReport, EpisodeResult, Moment, Rollout, Step
+from so_arm_policy.evaluate.rollout import EPOCH_NS, EpisodeResult, Rollout, Step
 from so_arm_policy.evaluate.scripted_agents import expert_agent, hold_agent
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.safety.config import SupervisorConfig

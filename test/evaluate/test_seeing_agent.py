@@ -12,10 +12,11 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import JointSample
+from so_arm_policy.evaluate.agent import Moment
 from so_arm_policy.evaluate.campaign import Campaign, run_campaign
 from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent as pid_agent
 from so_arm_policy.evaluate.crafted_agents import privileged_servo_agent as servo_agent
-from so_arm_policy.evaluate.rollout import EPOCH_NS, Moment, Rollout
+from so_arm_policy.evaluate.rollout import EPOCH_NS, Rollout
 from so_arm_policy.evaluate.seeing_agent import SeeingAgent, SeeingTiming, TruthEyes
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.tasks import make_task

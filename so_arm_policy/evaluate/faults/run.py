@@ -17,12 +17,12 @@ from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
+from so_arm_policy.evaluate.agent import Moment
 from so_arm_policy.evaluate.campaign import Campaign, make_agent
 from so_arm_policy.evaluate.faults.case import OTHER, FaultCase, Injector, Now, Onset
 from so_arm_policy.evaluate.faults.judgement import complaints
 from so_arm_policy.evaluate.halt import DT
 from so_arm_policy.evaluate.referee import Findings, Referee
-from so_arm_policy.evaluate.rollout import Moment
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Mode, TickInput, Verdict

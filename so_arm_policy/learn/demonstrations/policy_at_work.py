@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 
 from so_arm_policy.core.values import Proposal
+from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
-from so_arm_policy.evaluate.rollout import AgentReport, Moment, Rollout
+from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.learn.datasets.writer import EpisodeRecord
 from so_arm_policy.learn.demonstrations.episode_rows import ROW_TICKS, EpisodeRows
 from so_arm_policy.learn.demonstrations.labels import SceneLabels

@@ -15,6 +15,7 @@ from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.evaluate import controllers
+from so_arm_policy.evaluate.agent import Agent, Moment
 from so_arm_policy.evaluate.compare.cells import cells_of
 from so_arm_policy.evaluate.compare.comparison import RESULTS, TIMING
 from so_arm_policy.evaluate.compare.journal import FILE_NAME, Journal
@@ -25,7 +26,6 @@ from so_arm_policy.evaluate.compare.table import read_rows
 from so_arm_policy.evaluate.compare.text import report
 from so_arm_policy.evaluate.compare.verdicts import A_BETTER
 from so_arm_policy.evaluate.controllers import HAND_CRAFTED, NOTHING, Controller, identify
-from so_arm_policy.evaluate.rollout import Agent, Moment
 from so_arm_policy.evaluate.scripted_agents import SourceAgent, hold_agent
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.sim.tasks import make_task
