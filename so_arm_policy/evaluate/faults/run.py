@@ -5,7 +5,7 @@ The same case, source and seed give the same result to the bit.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -39,6 +39,7 @@ ONSET_AFTER_TICKS = 30
 ONSET_WITHIN_TICKS = 600
 PID_TURNED_RAD = 0.9
 HEALTHY_C, HEALTHY_V = 35.0, 7.4
+LEARNED = "system1"
 NOBODY = "-"  # source of a case in which nothing ever runs
 
 
@@ -96,19 +97,19 @@ def refuse(case: FaultCase, group: str) -> CaseResult:
 def campaign_of(source: str, robot: str) -> Campaign:
     """Return who moves the arm of `robot` and at what task. Raises ConfigError."""
     single = {
-        "system1": ("pick_place", "so101_flow"),
-        "pid": ("reach", None),
-        "expert": ("pick_place", None),
-        "planner": ("pick_place", None),
+        LEARNED: ("pick_place", "so101_flow"),
+        "pid": ("reach", "pid_privileged"),
+        "expert": ("pick_place", "expert"),
+        "planner": ("pick_place", "planner_privileged"),
     }
-    both = {"system1": ("handover", "handover_flow"), "expert": ("handover", None)}
-    table: Mapping[str, tuple[str, str | None]] = single if robot == "so101" else both
+    both = {LEARNED: ("handover", "handover_flow"), "expert": ("handover", "expert")}
+    table = single if robot == "so101" else both
     if source not in table:
         raise ConfigError(f"faults: got source {source!r} for robot {robot!r}, expected one of {list(table)}")
-    task, bundle = table[source]
-    if bundle is None:
-        return Campaign(task=task, scripted=source, robot=robot)
-    return Campaign(task=task, bundle=str(find_shipped("bundles", bundle)))
+    task, who = table[source]
+    if source == LEARNED:
+        return Campaign(task=task, bundle=str(find_shipped("bundles", who)))
+    return Campaign(task=task, scripted=who, robot=robot)
 
 
 class Stage:
