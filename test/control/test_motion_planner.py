@@ -15,8 +15,7 @@ from so_arm_policy.control.motion.planner import PLANNERS, MotionPlanner
 from so_arm_policy.control.motion.query import PlanError, Query, Why
 from so_arm_policy.control.motion.rrt_connect import rrt_connect
 from so_arm_policy.control.motion.shortcut import shortened
-from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
-from so_arm_policy.core.mapping import from_mapping, to_mapping
+from so_arm_policy.core.errors import InputError, ShapeError
 from so_arm_policy.core.timegrid import TimeGrid
 from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.robot.description import load_robot
@@ -397,17 +396,3 @@ class TestMoving:
         for name in ("dq", "ddq"):
             with pytest.raises(ShapeError, match="start"):
                 planner().move(pose(LEFT), [pose(RIGHT)], empty, seed=0, **{name: bad})
-
-
-@pytest.mark.parametrize("name", [k for k, v in to_mapping(PlannerConfig()).items() if not isinstance(v, str)])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1e9])
-def test_parameters_that_make_no_sense_are_refused(name, value):
-    with pytest.raises(ConfigError, match=name):
-        PlannerConfig(**{name: value})
-
-
-def test_the_configuration_is_strict():
-    with pytest.raises(ConfigError, match="'speed'"):
-        from_mapping(PlannerConfig, {"speed": 1.0})
-    with pytest.raises(ConfigError, match="rrt_connect"):
-        planner("magic")
