@@ -5,6 +5,7 @@ import math
 import pytest
 
 from so_arm_policy.control.motion.config import PlannerConfig
+from so_arm_policy.control.motion.planner import MotionPlanner
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.robot.description import load_robot
