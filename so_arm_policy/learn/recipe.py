@@ -88,20 +88,23 @@ class Training:
 
     def bundle(self, out: Path) -> Manifest:
         """Train both systems and export them to `out`; the best of the closed-loop evaluations, if any."""
+        manifest = self.export(*self.networks(), out)
+        return self._closed_loop.keep_best(out) if self.config.action.watch_every else manifest
+
+    def networks(self) -> tuple[SceneEncoder, ActionExpert]:
+        """Train both systems, or find them as an earlier call left them."""
         lessons, unseen = self.lessons, self.lessons.data.held_out()
         system2 = self.system2()
         config, folder = system2.config, self.run / self.family
         self._keep_note(config)
         sizes = config.expert.horizon, config.expert.prefix
-        loop = ClosedLoop(lessons.names, folder / "best", self.jobs, self.watch_episodes)
-        watch = self._watch(system2.encoder, loop) if config.action.watch_every else None
+        watch = self._watch(system2.encoder) if config.action.watch_every else None
         training = lessons.actions(~unseen, system2.context, *sizes)
         expert, effort = train_action(config, lessons.data, training, folder, watch, self.action_from)
         check = lessons.actions(unseen, system2.context, *sizes)
         self._note("action", check_action(expert, check), effort, config.action_batch)
         self._keep_note(config)
-        manifest = self.export(system2.encoder, expert, out)
-        return loop.keep_best(out) if watch else manifest
+        return system2.encoder, expert
 
     def system2(self) -> "System2":
         """Train System 2 and keep its tokens, or find both as an earlier call left them."""
@@ -178,8 +181,13 @@ class Training:
     def _facts(self) -> dict[str, Any]:
         return {**self.origin, "commit": this_commit(), **self.summary}
 
-    def _watch(self, encoder: SceneEncoder, loop: ClosedLoop) -> Watch:
+    @property
+    def _closed_loop(self) -> ClosedLoop:
+        return ClosedLoop(self.lessons.names, self.run / self.family / "best", self.jobs, self.watch_episodes)
+
+    def _watch(self, encoder: SceneEncoder) -> Watch:
         """Return what exports the averaged weights of a moment and lets them act."""
+        loop = self._closed_loop
 
         def watch(step: int, module: nn.Module) -> dict[str, float]:
             assert isinstance(module, ActionObjective)

@@ -49,12 +49,12 @@ def test_pictures_and_labels_belong_together(data):
     assert (data.expert["expert.stage"][data.ends - 1] == [0] * 5 + [5] * 5).all()  # reached, and back at home
 
 
-def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, tmp_path):
-    training(tmp_path / "run", "flow", data).bundle(tmp_path / "bundle")
-    config = CollectConfig(task="pick_place", episodes=1, shard=1, picture_every=12, policy=str(tmp_path / "bundle"))
+def test_system_2_also_learns_from_scenes_of_a_policy_at_work(data, bundle_of, tmp_path):
+    bundle = bundle_of("flow")
+    config = CollectConfig(task="pick_place", episodes=1, shard=1, picture_every=12, policy=str(bundle))
     collect(config, tmp_path / "scenes", jobs=1)
     task, policy = watched(tmp_path / "scenes")
-    assert (task, policy) == ("pick_place", read_manifest(tmp_path / "bundle").id)
+    assert (task, policy) == ("pick_place", read_manifest(bundle).id)
     dataset = read_dataset(tmp_path / "scenes", load_robot("so101"))
     assert len(dataset.q) == 300  # it has learnt nothing: all its time
     assert np.array_equal(dataset.picture_rows(0), np.arange(0, 300, 12))

@@ -30,11 +30,6 @@ from so_arm_policy.policy.system2 import System2
 from so_arm_policy.robot.description import load_robot
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
-
-
 def acted(bundle, robot, instruction):
     """The first chunk that `bundle` makes at home, in the dark."""
     sample = JointSample(stamp_ns=10**9, received_ns=10**9, q=robot.home, dq=np.zeros(len(robot.joints)))
@@ -46,12 +41,12 @@ def acted(bundle, robot, instruction):
 
 
 @pytest.mark.parametrize("family", EXPERTS)
-def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
-    robot = load_robot("so101")
-    manifest = training(run, family, data).bundle(tmp_path / "bundle")
-    assert manifest.family == family
-    assert max(manifest.training["parity_max_abs"].values()) <= 1e-5
-    assert set(json.loads((tmp_path / "bundle/manifest.json").read_text())["files"]) == {
+def test_a_trained_bundle_loads_and_acts(bundle_of, family):
+    robot, folder = load_robot("so101"), bundle_of(family)
+    bundle = load_bundle(folder, robot)
+    assert bundle.manifest.family == family
+    assert max(bundle.manifest.training["parity_max_abs"].values()) <= 1e-5
+    assert set(json.loads((folder / "manifest.json").read_text())["files"]) == {
         "system1.onnx",
         "system1.int8.onnx",
         "system2.onnx",
@@ -59,9 +54,7 @@ def test_a_trained_bundle_loads_and_acts(run, data, family, tmp_path):
         "golden.npz",
     }
     for name in ("system1.onnx", "system2.onnx"):  # nothing of the machine that made them
-        assert b".py" not in (tmp_path / "bundle" / name).read_bytes()
-    bundle = load_bundle(tmp_path / "bundle", robot)
-    assert bundle.manifest.id == manifest.id
+        assert b".py" not in (folder / name).read_bytes()
     chunk = acted(bundle, robot, "touch the red cube")
     assert chunk.positions.shape == (16, 6)
     assert np.allclose(chunk.positions[:2], robot.home, atol=1e-6)
@@ -96,21 +89,19 @@ def test_a_policy_for_two_arms_is_made_the_same_way(tmp_path):
         load_bundle(tmp_path / "bundle", load_robot("so101"))
 
 
-def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data, tmp_path):
-    first = training(run, "flow", data).bundle(tmp_path / "a")
+def test_families_of_a_run_share_system_2_and_nothing_is_trained_twice(run, data, bundle_of, tmp_path):
+    first, act = (load_bundle(bundle_of(family)).manifest for family in ("flow", "act"))
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
-    again = training(run, "flow", data).bundle(tmp_path / "b")
+    again = training(run, "flow", data).bundle(tmp_path / "again")
     after = {path: path.stat().st_mtime_ns for path in run.rglob("*.*") if "tensorboard" not in str(path)}
     assert again.id == first.id
     assert all(before[path] == time for path, time in after.items())
-    act = training(run, "act", data).bundle(tmp_path / "c")
     assert act.training["scene"] == first.training["scene"]
 
 
-def test_a_run_is_exported_again_from_its_checkpoints(run, data, tmp_path, capsys):
-    first = training(run, "act", data).bundle(tmp_path / "a")
-    training(run, "flow", data).bundle(tmp_path / "b")
-    with pytest.raises(InputError, match=r"got families \['act', 'flow'.*\], expected one of them as --family"):
+def test_a_run_is_exported_again_from_its_checkpoints(run, bundle_of, tmp_path, capsys):
+    first, _ = (load_bundle(bundle_of(family)).manifest for family in ("act", "flow"))
+    with pytest.raises(InputError, match=r"got families \['act', .*'flow'.*\], expected one of them as --family"):
         export_run(run)
     assert main(["export", str(run), "--family", "act", "--out", str(tmp_path / "again")]) == 0
     again = load_bundle(tmp_path / "again").manifest
@@ -134,8 +125,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_collected(data, tm
         ActionBatches(data, np.zeros(data.episodes, dtype=bool), torch.zeros(len(data.frames), 1, 1), 16, 2)
 
 
-def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
-    first = training(run, "act", data).bundle(tmp_path / "a")
+def test_system_2_of_another_run_is_kept_as_it_is(run, data, bundle_of, tmp_path):
+    first = load_bundle(bundle_of("act")).manifest
     new = training(tmp_path / "run", "act", data)
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
     with pytest.raises(ConfigError, match="got 0 batches for System 2"):
@@ -156,7 +147,7 @@ def test_system_2_of_another_run_is_kept_as_it_is(run, data, tmp_path):
 
 
 def test_system_1_of_another_run_is_where_the_next_one_begins(run, data, tmp_path):
-    training(run, "act", data).bundle(tmp_path / "a")
+    training(run, "act", data).networks()
     new = training(tmp_path / "run", "act", data, steps=1, warmup=0, rate=1e-7)
     assert set(history(run / "act" / "action.pt")) == {"commit", "scene_minutes", "action_minutes"}
     assert set(history(run / "scene.pt")) == {"commit", "scene_minutes"}
@@ -169,13 +160,13 @@ def test_system_1_of_another_run_is_where_the_next_one_begins(run, data, tmp_pat
         history(tmp_path / "scene.pt")
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
     files = {"scene_from": run / "scene.pt", "action_from": run / "act" / "action.pt"}
-    dataclasses.replace(new, config=kept, **files).bundle(tmp_path / "b")
+    dataclasses.replace(new, config=kept, **files).networks()
     old, near = (torch.load(r / "act" / "action.pt", weights_only=True)["averaged"] for r in (run, tmp_path / "run"))
     assert {name for name in old if not torch.allclose(old[name], near[name], atol=1e-5)} <= {"n_averaged"}
 
 
 def test_what_is_not_trained_is_not_exported(run, data, tmp_path):
-    training(run, "act", data).bundle(tmp_path / "a")
+    training(run, "act", data).networks()
     with pytest.raises(InputError, match="no such folder"):
         export_run(tmp_path / "none")
     with pytest.raises(InputError, match=r"got families \[\], expected a run that `so-arm train` has begun"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,11 +33,11 @@ SCORE = {
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory, data):
+def bundles(tmp_path_factory, bundle_of):
     """A bundle of each of two families that share a System 2."""
     folder = tmp_path_factory.mktemp("bundles")
     for family in ("act", "flow"):
-        training(folder / "run", family, data).bundle(folder / family)
+        shutil.copytree(bundle_of(family), folder / family)
     path = folder / "act" / "manifest.json"
     said = json.loads(path.read_text())
     path.write_text(json.dumps(said | {"scores": {"reach seeds 0:2": SCORE}}))

@@ -1,6 +1,7 @@
 """Where a training begins: the weights of another run, or of a bundle."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from so_arm_policy.core.errors import BundleError, InputError
 from so_arm_policy.learn.loop import LoopConfig, fit
 from so_arm_policy.learn.run_notes import history, tokenizer_of
 from so_arm_policy.learn.weights import adopt, weights_from
+from so_arm_policy.policy.bundle import load_bundle
 
 # What begins anew, for no graph holds it: see weights.py.
 ANEW = {"act": "expert.posterior", "flow": "expert.time.0."}
@@ -35,11 +37,6 @@ class Numbers:
 def numbers(step, process):
     del process
     return Numbers(torch.randn(16, 2, generator=torch.Generator().manual_seed(step)))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return tmp_path_factory.mktemp("run")
 
 
 def trained(run, family):
@@ -72,10 +69,8 @@ def test_a_training_may_begin_from_the_weights_of_another(tmp_path):
 
 
 @pytest.mark.parametrize("family", ANEW)
-def test_the_graphs_of_a_bundle_give_back_the_weights_it_was_exported_from(run, data, family, tmp_path):
-    first = training(run, family, data)
-    first.bundle(tmp_path / "bundle")
-    given = weights_from(tmp_path / "bundle", first.config.encoder)
+def test_the_graphs_of_a_bundle_give_back_the_weights_it_was_exported_from(run, data, bundle_of, family):
+    given = weights_from(bundle_of(family), training(run, family, data).config.encoder)
     expected = trained(run, family)
     same = {name for name, value in given.items() if torch.equal(value, expected[name])}
     assert set(given) - same <= {"expert.coding.row_std"}  # its first rows are never used
@@ -84,17 +79,18 @@ def test_the_graphs_of_a_bundle_give_back_the_weights_it_was_exported_from(run, 
     assert {name for name in both - set(given) if not name.startswith(ANEW[family])} == set()
 
 
-def test_a_training_begins_from_a_bundle_as_from_its_run(run, data, tmp_path):
-    manifest = training(run, "act", data).bundle(tmp_path / "bundle")
+def test_a_training_begins_from_a_bundle_as_from_its_run(run, data, bundle_of, tmp_path):
+    bundle = bundle_of("act")
+    manifest = load_bundle(bundle).manifest
     new = training(tmp_path / "run", "act", data, steps=1, warmup=0, rate=1e-7)
     kept = dataclasses.replace(new.config, scene=dataclasses.replace(new.config.scene, steps=0))
-    files = {"scene_from": tmp_path / "bundle", "action_from": tmp_path / "bundle"}
-    again = dataclasses.replace(new, config=kept, **files).bundle(tmp_path / "again")
-    assert again.training["scene"] == manifest.training["scene"]
-    given, near = weights_from(tmp_path / "bundle", new.config.encoder), trained(tmp_path / "run", "act")
+    again = dataclasses.replace(new, config=kept, scene_from=bundle, action_from=bundle)
+    again.networks()
+    assert again.summary["scene"] == manifest.training["scene"]
+    given, near = weights_from(bundle, new.config.encoder), trained(tmp_path / "run", "act")
     assert {name for name in given if not torch.allclose(given[name], near[name], atol=1e-5)} == set()
     assert (tmp_path / "run/tokenizer.json").read_bytes() == (run / "tokenizer.json").read_bytes()
-    assert history(tmp_path / "bundle")["bundle"] == manifest.id
+    assert history(bundle)["bundle"] == manifest.id
     assert tokenizer_of(tmp_path) is None
 
 
@@ -108,9 +104,9 @@ def test_a_tokenizer_is_kept_by_whom_it_can_serve(run, data, tmp_path):
         assert new.can_say_all(run / "tokenizer.json") == kept
 
 
-def test_a_bundle_of_other_networks_is_refused(run, data, tmp_path):
+def test_a_bundle_of_other_networks_is_refused(run, data, bundle_of, tmp_path):
     first = training(run, "act", data)
-    first.bundle(tmp_path / "bundle")
+    shutil.copytree(bundle_of("act"), tmp_path / "bundle")
     deeper = dataclasses.replace(first.config.encoder, fusion_layers=2)
     with pytest.raises(InputError, match="bundle: got .* of its graph, expected .*networks of these sizes"):
         weights_from(tmp_path / "bundle", deeper)
