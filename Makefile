@@ -30,7 +30,7 @@ BUILD_INPUTS := CMakeLists.txt package.xml tools/build.sh tools/repair_wheels.py
 .PHONY: help
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings: TASK=reach FAMILY=flow (or planner) DURATION=60 (seconds), of demo; PYTHON=python3 (3.11 or 3.12)"
+	@echo "  settings: TASK=reach FAMILY=flow (or planner, servo, pid) DURATION=60 (seconds), of demo; PYTHON=python3 (3.11 or 3.12)"
 
 .PHONY: setup
 setup: $(STAMPS)/build ## Make .venv with ROS 2 (wheels, unless one is sourced) and build the package into it

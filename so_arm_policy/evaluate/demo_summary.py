@@ -16,14 +16,14 @@ RATE_TOLERANCE = 0.01
 MOVING_RAD = 1e-6  # a command that changes by less than this stands
 STANDING_TICKS = 6
 SUPERVISOR, SYSTEM1, SYSTEM2, SIMULATOR = "safety_supervisor", "system1", "system2", "simulator"
-PLANNER = "planner"
+CRAFTED = ("planner", "servo", "cartesian_pid")
 # Which messages show that a node works again after it was restarted; cameras are added by name.
 STREAMS = {
     SUPERVISOR: "joint_command",
     SYSTEM1: "chunk",
     SYSTEM2: "context",
     SIMULATOR: "joint_states",
-    PLANNER: "proposal/planner",
+    **{source: f"proposal/{source}" for source in CRAFTED},
 }
 
 

@@ -17,7 +17,7 @@ class TaskReading:
     """What the simulator's judge says, and about what: an instruction in the scene of a seed.
 
     distance_m: how far its goal is. time_s: since the judge heard the instruction. done_s: the same when its goal was
-    reached, None before. Both are simulated seconds.
+    reached, None before. held_s: how long it had been at its goal. All are simulated seconds.
     """
 
     seed: int
@@ -25,6 +25,7 @@ class TaskReading:
     distance_m: float
     time_s: float
     done_s: float | None = None
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True)

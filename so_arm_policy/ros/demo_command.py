@@ -22,6 +22,7 @@ from so_arm_policy.evaluate.sight import Sight, sights
 from so_arm_policy.policy.bundle import Bundle, load_bundle
 from so_arm_policy.policy.manifest import FAMILIES
 from so_arm_policy.robot.description import load_robot
+from so_arm_policy.ros.crafted import CRAFTED
 from so_arm_policy.ros.demo_run import DemoPlan, NodeLog, run_demo
 from so_arm_policy.ros.domain import own_domain
 from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack
@@ -29,7 +30,6 @@ from so_arm_policy.sim.tasks import TASKS, make_task
 from so_arm_policy.sim.tasks.task import Task
 
 FAILED = 1
-PLANNER = "planner"  # in the place of a policy's family
 MAX_DURATION_S = 3600.0  # everything heard is kept in memory
 
 
@@ -40,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family",
         default="flow",
-        choices=(*FAMILIES, PLANNER),
-        help="kind of policy, where no bundle is named; planner: the hand-crafted source instead of a policy",
+        choices=(*FAMILIES, *CRAFTED),
+        help=f"kind of policy, where no bundle is named; {', '.join(CRAFTED)}: hand-crafted, no policy",
     )
     parser.add_argument("--bundle", help="policy: shipped name or folder (default: one for the task and the family)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, and of the order of instructions")
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if not 0.0 <= args.film < math.inf:
         raise ConfigError(f"--film: got {args.film:g}, expected seconds, 0 or more")
     options, bundle = _who(args, task)
-    who = bundle.manifest.id if bundle else PLANNER
+    who = bundle.manifest.id if bundle else args.family
     robot = load_robot(options.description)
     specs = stack(options)
     plan = DemoPlan(
@@ -94,10 +94,11 @@ def run(args: argparse.Namespace) -> int:
 def _who(args: argparse.Namespace, task: Task) -> tuple[StackOptions, Bundle | None]:
     """Return the stack, and the policy in it, if any. Raises ConfigError for a task that it does not know."""
     options = StackOptions(bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed)
-    if args.family == PLANNER:
+    if args.family in CRAFTED:
         if args.bundle:
-            raise ConfigError(f"--bundle: got {args.bundle!r}, expected none with --family {PLANNER}")
-        options, bundle, can = replace(options, control_source=PLANNER), None, tasks_of(PLANNER) or ()
+            raise ConfigError(f"--bundle: got {args.bundle!r}, expected none with --family {args.family}")
+        options, bundle = replace(options, control_source=CRAFTED[args.family]), None
+        can = tasks_of(args.family) or ()
     else:
         options = resolved(options)
         bundle = load_bundle(Path(options.bundle))

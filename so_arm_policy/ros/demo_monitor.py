@@ -23,6 +23,7 @@ from so_arm_policy.evaluate.recorder import NodeHistory, Recorder
 from so_arm_policy.evaluate.recording import Frame
 from so_arm_policy.msg import ActionChunk, SafetyStatus, SimState
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.crafted import CRAFTED
 from so_arm_policy.safety.values import Mode
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.srv import SetScene
@@ -63,7 +64,9 @@ class DemoMonitor(Node):
         self._listen(topics.SIM_TASK, self._on_task)
         self._listen(topics.DIAGNOSTICS, self._on_diagnostics)
         self._listen(topics.CONTEXT, self._on_context, raw=True)
-        self._listen(topics.proposal("planner"), self._on_plan, raw=True)
+        for source in CRAFTED.values():
+            topic = topics.proposal(source)
+            self._listen(topic, functools.partial(self._on_proposal, topic.name), raw=True)
         for camera in robot.camera_names:
             self._listen(topics.image(camera), functools.partial(self._on_image, camera), raw=True)
 
@@ -191,8 +194,8 @@ class DemoMonitor(Node):
     def _on_context(self, data: bytes) -> None:
         self._arrived("context")
 
-    def _on_plan(self, data: bytes) -> None:
-        self._arrived("proposal/planner")
+    def _on_proposal(self, stream: str, data: bytes) -> None:
+        self._arrived(stream)
 
     def _on_image(self, camera: str, data: bytes) -> None:
         self._pictures[camera] = data

@@ -86,6 +86,8 @@ class SeeingNode(SourceNode[C]):
             self.source.see(seen[1], seen[0])
         self._tell()
         super().tick(tick)
+        if self.source.wanted == frozenset():
+            self._seen_ns = None  # what is done next does not follow from it
         self._ask()
 
     def observed_ns(self, sample: JointSample) -> int:

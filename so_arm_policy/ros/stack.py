@@ -16,7 +16,7 @@ from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
 ROBOTS = ("sim", "mock", "feetech")
-SOURCES = ("system1", "planner", "pid", "hold")
+SOURCES = ("system1", "planner", "servo", "cartesian_pid", "pid", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 Value = str | int | float | bool
 

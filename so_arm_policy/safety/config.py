@@ -7,7 +7,7 @@ from so_arm_policy.core.keep_out import KeepOuts
 from so_arm_policy.core.timegrid import CONTROL_HZ
 
 ANSWERS = ("warn", "slow", "fallback")  # to a doubt in a learned policy; see safety/doubt.py
-SOURCES = ("system1", "pid", "planner", "teleop", "replay", "hold")
+SOURCES = ("system1", "pid", "cartesian_pid", "servo", "planner", "teleop", "replay", "hold")
 
 # Widest value each parameter may take: above it the rule would be there in name only.
 _CLEAREST_M = 0.1

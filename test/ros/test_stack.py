@@ -39,7 +39,7 @@ def test_the_policy_s_stack_has_the_boxes_of_the_data_flow(options):
     assert by_name["system1"].parameters["bundle"] == by_name["system2"].parameters["bundle"]
 
 
-@pytest.mark.parametrize("source", ["planner", "pid", "hold"])
+@pytest.mark.parametrize("source", ["planner", "servo", "cartesian_pid", "pid", "hold"])
 def test_a_hand_crafted_source_needs_no_policy(source):
     specs = stack(StackOptions(control_source=source, cameras="none", bundle="there is none"))
     assert names(specs) == ["simulator", source, "safety_supervisor"]

@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.mapping import from_mapping
+from so_arm_policy.evaluate.compare.live.rows import LiveRow
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, TimingRow
 
 SCHEMA_VERSION = 2  # goes up with every change of the columns
 VERSION_KEY, ROWS_KEY = b"so_arm_policy.schema_version", b"so_arm_policy.rows"
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
-Row = TypeVar("Row", EpisodeRow, TimingRow)
+Row = TypeVar("Row", EpisodeRow, TimingRow, LiveRow)
 
 
 def write_rows(path: Path, rows: Sequence[Row], kind: type[Row]) -> None:

@@ -91,7 +91,7 @@ def _pairs(couples: Sequence[Couple]) -> list[str]:
     ]
     return [
         "pairs on shared seeds, first less second",
-        *_aligned(rows),
+        *aligned(rows),
         f"95 %: Newcombe's interval; p: exact McNemar; Holm: for all {number} pairs together, verdict at {ALPHA:g}; "
         "anytime: valid though larger seeds were added after looking, not corrected;",
         "time, LDLJ: mean difference over the seeds on which both succeeded, 95 % bootstrap interval; need: seeds for "
@@ -140,10 +140,10 @@ def _interval(difference: Difference | None) -> str:
 
 
 def _table(cells: Sequence[CellSummary]) -> list[str]:
-    return _aligned([list(COLUMNS), *([show(cell) for show in COLUMNS.values()] for cell in cells)])
+    return aligned([list(COLUMNS), *([show(cell) for show in COLUMNS.values()] for cell in cells)])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the rows as lines, the first two columns to the left and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
