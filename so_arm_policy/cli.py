@@ -27,6 +27,7 @@ COMMANDS = {
     "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "compare": Command("so_arm_policy.evaluate.compare_command", "compare policies and hand-crafted controllers"),
+    "compare-ros": Command("so_arm_policy.ros.live_compare_command", "compare them through the live graph, too"),
     "calibrate": Command(
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),
@@ -46,6 +47,9 @@ COMMANDS = {
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
     "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),
 }
+
+# With this flag, a command of evaluate is another one, of the layer above.
+ON_ROS = (("faults", "--live", "faults-live"), ("compare", "--ros", "compare-ros"))
 
 LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
 PRETRAINED_HINT = "install it with pip install -r requirements/pretrained.txt"
@@ -80,8 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    if argv[:1] == ["faults"] and "--live" in argv:
-        argv = ["faults-live", *(a for a in argv[1:] if a != "--live")]
+    for command, flag, instead in ON_ROS:
+        if argv[:1] == [command] and flag in argv:
+            argv = [instead, *(a for a in argv[1:] if a != flag)]
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = importlib.import_module(COMMANDS[chosen].module) if chosen else None
     parser = _build_parser(chosen, module)

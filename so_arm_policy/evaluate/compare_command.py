@@ -17,7 +17,7 @@ from so_arm_policy.evaluate.compare.page.choice import representatives
 from so_arm_policy.evaluate.compare.page.clips import FOLDER, Clip, clips
 from so_arm_policy.evaluate.compare.page.figures import write_figures
 from so_arm_policy.evaluate.compare.page.page import Made, plain, write_page
-from so_arm_policy.evaluate.compare.rows import EpisodeRow
+from so_arm_policy.evaluate.compare.rows import EpisodeRow, Identity, TimingRow
 from so_arm_policy.evaluate.compare.run import Settings
 from so_arm_policy.evaluate.compare.summary import CellSummary, compare_pairs, summarise
 from so_arm_policy.evaluate.compare.text import report
@@ -56,6 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "sensible ones; 0 is undisturbed",
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    # Handled by cli.py: the graph is a layer above this one.
+    parser.add_argument("--ros", action="store_true", help="also through the live graph, in real time, beside lockstep")
     parser.add_argument(
         "--out",
         type=Path,
@@ -78,6 +80,20 @@ def run(args: argparse.Namespace) -> int:
     seeds = parse_seeds(args.seeds)
     cells, left_out = cells_of(args.tasks, args.controllers)
     settings = Settings(split=args.split, all_objects=args.all_objects)
+    rows, timing = run_missing(args, settings, cells, seeds)
+    cell_summaries = summarise(rows, timing)
+    print(report(cell_summaries, compare_pairs(rows), left_out))
+    print(f"\nevery episode: {args.out / RESULTS}; what the clock said: {args.out / TIMING}")
+    if args.figures:
+        print(f"figures: {', '.join(map(str, _figures(args.figures, cell_summaries, rows)))}")
+    print(f"report: {write_report(args, settings, rows, timing, left_out)}")
+    return 0
+
+
+def run_missing(
+    args: argparse.Namespace, settings: Settings, cells: Sequence[Identity], seeds: Sequence[int]
+) -> tuple[list[EpisodeRow], list[TimingRow]]:
+    """Run what is missing in the folder and return all that it has. Raises SoArmError."""
     with Journal(args.out, settings) as journal:
         comparison = Comparison(journal, args.out, cells, seeds, conditions(args.perturb))
         done = comparison.total - len(comparison.jobs)
@@ -85,16 +101,19 @@ def run(args: argparse.Namespace) -> int:
             for outcome in comparison.run(settings, args.jobs):
                 bar.set_postfix_str(f"{outcome.row.controller} on {outcome.row.task}", refresh=False)
                 bar.update()
-        rows, timing = comparison.write()
-    cell_summaries = summarise(rows, timing)
-    print(report(cell_summaries, compare_pairs(rows), left_out))
-    print(f"\nevery episode: {args.out / RESULTS}; what the clock said: {args.out / TIMING}")
-    if args.figures:
-        print(f"figures: {', '.join(map(str, _figures(args.figures, cell_summaries, rows)))}")
+        return comparison.write()
+
+
+def write_report(
+    args: argparse.Namespace,
+    settings: Settings,
+    rows: Sequence[EpisodeRow],
+    timing: Sequence[TimingRow],
+    left_out: Sequence[str],
+) -> Path:
+    """Write report.html and return its path. Raises ConfigError."""
     made = Made(command=command_of(args), settings=settings, left_out=tuple(left_out))
-    page = write_page(args.out, rows, timing, made, _clips(rows, settings, args.out / FOLDER, args.clips))
-    print(f"report: {page}")
-    return 0
+    return write_page(args.out, rows, timing, made, _clips(rows, settings, args.out / FOLDER, args.clips))
 
 
 def _figures(folder: Path, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow]) -> list[Path]:
@@ -108,6 +127,7 @@ def command_of(args: argparse.Namespace) -> str:
     words = ["so-arm", "compare", "--tasks", *args.tasks, "--controllers", *args.controllers]
     words += ["--seeds", args.seeds, "--split", args.split, *(["--all-objects"] if args.all_objects else [])]
     words += ["--perturb", *args.perturb] if args.perturb else []
+    words += ["--ros"] if args.ros else []
     return shlex.join([*words, "--jobs", str(args.jobs), "--out", str(args.out)])
 
 

@@ -170,16 +170,10 @@ class DemoMonitor(Node):
             self._recorder.state(now_s, vector(msg.qpos, self.state_size, "sim/state"))
 
     def _on_task(self, msg: DiagnosticStatus) -> None:
-        values = {item.key: item.value for item in msg.values}
-        if "distance_m" not in values:
+        reading = reading_of(msg)
+        if reading is None:
             return
-        self.reading = reading = TaskReading(
-            seed=int(values["seed"]),
-            instruction=values["instruction"],
-            distance_m=float(values["distance_m"]),
-            time_s=float(values["time_s"]),
-            done_s=float(values["done_s"]) if "done_s" in values else None,
-        )
+        self.reading = reading
         if self._recorder is not None and (reading.instruction, reading.seed) == self._told:
             self._recorder.distance(self.now_s(), reading.distance_m)
 
@@ -200,6 +194,21 @@ class DemoMonitor(Node):
     def _on_image(self, camera: str, data: bytes) -> None:
         self._pictures[camera] = data
         self._arrived(camera)
+
+
+def reading_of(msg: DiagnosticStatus) -> TaskReading | None:
+    """Return what the judge says, or None while it has nothing to judge."""
+    values = {item.key: item.value for item in msg.values}
+    if "distance_m" not in values:
+        return None
+    return TaskReading(
+        seed=int(values["seed"]),
+        instruction=values["instruction"],
+        distance_m=float(values["distance_m"]),
+        time_s=float(values["time_s"]),
+        done_s=float(values["done_s"]) if "done_s" in values else None,
+        held_s=float(values["held_s"]),
+    )
 
 
 def counts_of(msg: SafetyStatus) -> dict[str, int]:

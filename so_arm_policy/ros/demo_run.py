@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol, TypeVar
 
 import rclpy
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from so_arm_policy.core.errors import DeviceError
@@ -23,6 +24,7 @@ from so_arm_policy.ros.demo_orders import orders
 from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
+from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.tasks.task import Task
 
 UP_WITHIN_S = 90.0
@@ -80,11 +82,21 @@ class NodeLog:
             self._file.close()
 
 
+class Listener(Protocol):
+    """What waits for a stack to come up. heard: the streams and nodes of which something came."""
+
+    heard: set[str]
+    scene: Scene | None
+
+
+L = TypeVar("L", bound=Node)
+
+
 @contextmanager
-def _listening(robot: RobotConfig) -> Iterator[DemoMonitor]:
+def listening(make: Callable[[], L]) -> Iterator[L]:
     """Run a monitor in a thread for as long as the block runs."""
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    monitor = DemoMonitor(robot)
+    monitor = make()
     spinner = Spinner(monitor)
     spinner.start()
     try:
@@ -98,15 +110,17 @@ def _listening(robot: RobotConfig) -> Iterator[DemoMonitor]:
 def run_demo(plan: DemoPlan, log: NodeLog, say: Say) -> Recording:
     """Run `plan` and return what happened. Raises DeviceError when the stack does not come up in time."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with _listening(plan.robot) as monitor, Stack(plan.specs, log) as stack:
-        _wait_until_up(plan, stack, monitor, log, say)
+    with listening(lambda: DemoMonitor(plan.robot)) as monitor, Stack(plan.specs, log) as stack:
+        wait_until_up(plan.specs, plan.robot, stack, monitor, log, say)
         return _Run(plan, stack, monitor, say).go()
 
 
-def _wait_until_up(plan: DemoPlan, stack: Stack, monitor: DemoMonitor, log: NodeLog, say: Say) -> None:
-    """Wait for every node's diagnostics and every stream that flows without an instruction."""
-    names = [spec.name for spec in plan.specs]
-    wanted = {*names, *STREAMS, *plan.robot.camera_names}
+def wait_until_up(
+    specs: Sequence[NodeSpec], robot: RobotConfig, stack: Stack, monitor: Listener, log: NodeLog, say: Say
+) -> None:
+    """Wait for every node's diagnostics and every stream that flows without an instruction. Raises DeviceError."""
+    names = [spec.name for spec in specs]
+    wanted = {*names, *STREAMS, *robot.camera_names}
     say(f"starting {', '.join(names)}")
     began = time.monotonic()
     while not wanted <= monitor.heard or monitor.scene is None:

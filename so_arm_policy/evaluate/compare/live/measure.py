@@ -90,7 +90,8 @@ def judged(verdicts: tuple[Verdicts, ...], commands: Stamped) -> tuple[float | N
     """Return the supervisor's interventions a minute, and their counts by reason.
 
     Every verdict comes with a command, and both with the stamp of its tick. Doubts are counted by reason while they
-    last, though they change nothing: so what did not pass is all ticks less those passed. None where commands were lost.
+    last, though they change nothing: so what did not pass is all ticks
+    less those passed. None where commands were lost.
     """
     if len(verdicts) < 2:
         return None, {}
@@ -138,7 +139,7 @@ def _metrics(heard: Heard, ticks: int, poses: Poses, clearance: Clearance) -> Me
         raise ShapeError("live episode: got stamps that go back, expected messages in order")
     tips = poses.fingertips(joints.values)
     nearest = least_clearance(joints.values, clearance, CLEARANCE_EVERY_TICKS)
-    told = commands.stamps_ns >= joints.stamps_ns[0]
+    told = (commands.stamps_ns >= joints.stamps_ns[0]) & (commands.stamps_ns < joints.stamps_ns[-1] + TICK_NS)
     sent = Stamped(stamps_ns=commands.stamps_ns[told], values=commands.values[told])
     even = abs(len(joints) - ticks) <= SLACK_TICKS
     return Metrics(

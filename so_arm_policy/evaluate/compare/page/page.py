@@ -12,6 +12,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.comparison import RESULTS
 from so_arm_policy.evaluate.compare.curve_plot import curve_svgs
 from so_arm_policy.evaluate.compare.curves import curves
+from so_arm_policy.evaluate.compare.live.table import live_rows
 from so_arm_policy.evaluate.compare.page.charts import SIGHT_COLORS
 from so_arm_policy.evaluate.compare.page.clips import Clip
 from so_arm_policy.evaluate.compare.page.figures import figures_of
@@ -25,6 +26,7 @@ from so_arm_policy.evaluate.compare.page.findings import (
     ranked,
 )
 from so_arm_policy.evaluate.compare.page.lines import COLUMNS, Line, lines_of
+from so_arm_policy.evaluate.compare.page.live import live_tables
 from so_arm_policy.evaluate.compare.page.provenance import provenance
 from so_arm_policy.evaluate.compare.page.quality import SignTest, best, sign_tests
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, TimingRow
@@ -106,6 +108,7 @@ def write_page(
                 sign_tests=len(tests),
                 episodes=len(everything),
                 disturbed=disturbed,
+                live=live_tables(live_rows(folder), everything),
                 made=made,
                 told=_told(all_cells),
                 provenance=provenance(everything, folder / RESULTS),
