@@ -13,7 +13,7 @@ from so_arm_policy.evaluate.compare.live.summary import summarise_live
 from so_arm_policy.evaluate.compare.live.table import LIVE
 from so_arm_policy.evaluate.compare.live.text import live_report
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, Identity
-from so_arm_policy.evaluate.compare.run import Settings
+from so_arm_policy.evaluate.compare.run import Settings, end_workers
 from so_arm_policy.evaluate.eval_command import parse_seeds
 from so_arm_policy.ros.demo_run import NodeLog
 from so_arm_policy.ros.domain import own_domain
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     print(f"in lockstep: {len(cells) * len(seeds)} episodes", flush=True)
     rows, timing = compare_command.run_missing(args, settings, cells, seeds)
+    end_workers()
     live = _run_live(args, settings, cells, seeds)
     print("\n" + "\n".join([live_report(summarise_live(live, rows)), *(f"left out: {text}" for text in left_out)]))
     print(f"\nevery live episode: {args.out / LIVE}; output of the nodes: {args.out / LOG}")

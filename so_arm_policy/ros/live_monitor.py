@@ -170,4 +170,6 @@ class LiveMonitor(Node):
 
     def _on_picture(self, camera: str, msg: CameraInfo) -> None:
         self.heard.add(camera)
-        self.pictures[camera] = convert.stamp_ns(msg.header.stamp)
+        self.pictures[camera] = taken_ns = convert.stamp_ns(msg.header.stamp)
+        if self._window is not None:
+            self._window.pictures.append(taken_ns)

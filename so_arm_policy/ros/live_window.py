@@ -39,6 +39,7 @@ class Window:
         self.states: list[FloatArray] = []
         self.verdicts: list[Verdicts] = [] if status is None else [status]
         self.proposals: list[tuple[int, int]] = []
+        self.pictures: list[int] = []
         self.nodes: dict[str, NodeHistory] = {}
         self.let_act = self.fresh = False
 
@@ -109,6 +110,7 @@ class Window:
             inferences=self._chunks if policy else None,
             context_ms=tuple(self._context_ms),
             proposals=np.array(self.proposals, dtype=np.int64).reshape(len(self.proposals), 2),
+            pictures=np.array(self.pictures, dtype=np.int64),
             supervisor=self._node(SUPERVISOR),
             source=self._node(source),
             simulator=self._node(SIMULATOR),

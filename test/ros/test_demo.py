@@ -72,12 +72,14 @@ def test_the_planner_in_the_place_of_a_policy(tmp_path: Path, capfd) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--task", "handover"], "--task: got 'handover', expected one of ['reach'"),
-        (["--bundle", "reach_flow"], "--bundle: got 'reach_flow', expected none"),
+        (["planner", "--task", "handover"], "--task: got 'handover', expected one of ['reach'"),
+        (["servo", "--task", "pick_place"], "--task: got 'pick_place', expected one of ['reach', 'track']"),
+        (["pid", "--task", "track"], "--task: got 'track', expected one of ['reach']"),
+        (["planner", "--bundle", "reach_flow"], "--bundle: got 'reach_flow', expected none"),
     ],
 )
-def test_what_the_planner_cannot_do_is_refused(options: list[str], complaint: str, tmp_path: Path, capsys) -> None:
-    assert cli.main(["demo", "--family", "planner", "--out", str(tmp_path), *options]) == cli.FAILED
+def test_what_a_source_cannot_do_is_refused(options: list[str], complaint: str, tmp_path: Path, capsys) -> None:
+    assert cli.main(["demo", "--out", str(tmp_path), "--family", *options]) == cli.FAILED
     assert complaint in capsys.readouterr().err
 
 

@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from ros_world import GARBAGE, NAMES, ROBOT, N, command, diagnostics_of, joints, repeat, wait_until
+from ros_world import GARBAGE, NAMES, ROBOT, N, command, diagnostics_of, joints, now_ns, repeat, wait_until
 from sensor_msgs.msg import JointState
 from so_arm_policy.msg import SafetyStatus
+from std_msgs.msg import String
 
-from so_arm_policy.ros import topics
+from so_arm_policy.core.values import CameraImage
+from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.hold_node import HoldNode
 from so_arm_policy.ros.mock_robot_node import MockRobotNode
 from so_arm_policy.ros.pid_node import PidNode
+from so_arm_policy.ros.servo_node import CartesianPidNode, ServoNode
+from so_arm_policy.sim.renderer import SceneRenderer
+from so_arm_policy.sim.simulator import Simulator
+from so_arm_policy.sim.tasks import make_task
 
 
 def test_the_mock_robot_follows_commands_by_name_and_refuses_garbage(graph):
@@ -113,3 +119,31 @@ def test_a_source_that_acts_goes_to_its_goal_also_as_the_fallback(graph, state):
     wait_until(lambda: node.counts["safety/status"] == 1)
     away = ROBOT.home + 0.3  # the arm stands there: the command leads it by what it may
     repeat(say, lambda: joints(away), lambda: bool(heard) and np.abs(heard[-1].position - away).max() > 0.05)
+
+
+@pytest.mark.parametrize("make", [ServoNode, CartesianPidNode])
+def test_a_servo_stays_until_it_sees_what_it_was_told_of_and_then_goes_there(graph, make):
+    node = graph.run(make())
+    scene = make_task("reach").sample(3).scene
+    renderer = SceneRenderer(ROBOT)
+    looks = {name: renderer.render(scene, Simulator(ROBOT, scene).qpos, name) for name in ROBOT.camera_names}
+    renderer.close()
+    heard = graph.hear(topics.proposal(node.get_name()))
+    say = graph.say(topics.JOINT_STATES)
+    show = {name: graph.say(topics.image(name)) for name in node._eyes.cameras}
+    instruct = graph.say(topics.INSTRUCTION)
+
+    def see():
+        for name, publish in show.items():
+            picture = CameraImage(camera=name, stamp_ns=now_ns(), rgb=looks[name])
+            publish(convert.image_msg(picture, name))
+        return joints(heard[-1].position if heard else ROBOT.home)
+
+    instruct(String(data="juggle the red cube"))
+    repeat(say, see, lambda: node.counts["errors: instruction"] == 1 and len(heard) > 50)
+    assert heard[-1].source == node.get_name()
+    np.testing.assert_allclose([m.position for m in heard], [ROBOT.home] * len(heard), atol=1e-9)
+    instruct(String(data=f"touch the {scene.objects[0].words}"))
+    repeat(say, see, lambda: np.abs(np.array(heard[-1].position) - ROBOT.home).max() > 0.2)
+    assert node.facts()["trouble"] == ""
+    assert convert.stamp_ns(heard[-1].observation_stamp) < convert.stamp_ns(heard[-1].header.stamp)

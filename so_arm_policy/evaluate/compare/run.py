@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.evaluate.compare.failures import error_reason
@@ -87,6 +88,11 @@ def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Ite
     if processes == 1:
         return _run_here(jobs, settings)
     return _run_in_workers(jobs, settings, processes)
+
+
+def end_workers() -> None:
+    """End the processes that are kept for more jobs: what is measured next has the machine to itself."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _run_here(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:

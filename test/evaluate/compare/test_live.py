@@ -103,6 +103,7 @@ def heard(result: EpisodeResult, trace: Trace, states: np.ndarray) -> Heard:
         inferences=None,
         context_ms=(),
         proposals=np.zeros((0, 2), dtype=np.int64),
+        pictures=np.zeros(0, dtype=np.int64),
         supervisor=LATE,
         source=NodeRecord(name="pid", missed=2),
         simulator=NodeRecord(name="simulator"),
@@ -172,9 +173,11 @@ def test_lost_messages_make_figures_missing_not_wrong(robot, tools) -> None:
 def test_a_picture_counts_once_when_commands_first_follow_from_it() -> None:
     ms = 1_000_000
     made = np.arange(8) * 8 * ms + 100 * ms
-    seen = np.array([60, 60, 60, 110, 110, 138, 146, 20]) * ms  # two pictures, then joints, then a picture used once
-    assert latencies_ms(np.column_stack([made, seen])) == [40.0, 14.0]
-    assert latencies_ms(np.zeros((0, 2), dtype=np.int64)) == []
+    # Two pictures, joints that were late, joints as old as a picture, and a picture that one command followed from.
+    seen = np.array([60, 60, 98, 98, 120, 120, 146, 20]) * ms
+    pictures = np.array([20, 60, 98, 146]) * ms
+    assert latencies_ms(np.column_stack([made, seen]), pictures) == [40.0, 18.0]
+    assert latencies_ms(np.zeros((0, 2), dtype=np.int64), pictures) == []
 
 
 def test_every_tick_that_did_not_pass_is_an_intervention_and_doubts_are_none() -> None:

@@ -52,7 +52,8 @@ class Heard:
     of the simulator, (T, n) rad; commands: of the supervisor, (C, n) rad; states: of the simulator, (S, nq).
     verdicts: from the last status before the instruction to the first after the end. contexts, inferences: how many
     came; context_ms: what each context took to compute. proposals: of the source, when each was made and the oldest
-    measurement behind it, (P, 2) ns. supervisor, source, simulator: their ticks around the episode.
+    measurement behind it, (P, 2) ns; pictures: when each was taken, (K,) ns. supervisor, source, simulator: their ticks
+    around the episode.
     """
 
     wall_s: float
@@ -65,6 +66,7 @@ class Heard:
     inferences: int | None
     context_ms: tuple[float, ...]
     proposals: np.ndarray
+    pictures: np.ndarray
     supervisor: NodeRecord
     source: NodeRecord
     simulator: NodeRecord
@@ -72,7 +74,9 @@ class Heard:
     def time_s(self, limit_s: float) -> float | None:
         """Return after how many simulated seconds it had succeeded; None where not within `limit_s`."""
         done_s = self.readings[-1].done_s
-        return done_s if done_s is not None and done_s <= limit_s + OF_A_TICK_S else None
+        if done_s is None or done_s > limit_s + OF_A_TICK_S:
+            return None
+        return round(done_s * CONTROL_HZ) / CONTROL_HZ  # it was rounded for people on its way
 
     def ticks(self, limit_s: float) -> int:
         """Return how many simulated ticks it took, at most those of `limit_s`."""

@@ -36,7 +36,7 @@ def live_row(
 ) -> LiveRow:
     """Return the row of an episode that ran to its end. limit_s: time limit of the task, simulated."""
     time_s, last, ticks = heard.time_s(limit_s), heard.readings[-1], heard.ticks(limit_s)
-    latency = latencies_ms(heard.proposals)
+    latency = latencies_ms(heard.proposals, heard.pictures)
     late = heard.supervisor.lateness
     interventions, reasons = judged(heard.verdicts, heard.commands)
     return LiveRow(
@@ -71,17 +71,17 @@ def live_row(
     )
 
 
-def latencies_ms(proposals: np.ndarray) -> list[float]:
+def latencies_ms(proposals: np.ndarray, pictures: np.ndarray) -> list[float]:
     """Return from each picture to the first of the commands that follow from it, ms.
 
-    proposals: (P, 2) ns, when it was made and the oldest measurement behind it. A picture is what several commands on
-    end follow from; what only one does, or is younger than a tick, are the joints.
+    proposals: (P, 2) ns, when it was made and the oldest measurement behind it; pictures: (K,) ns, when each was taken.
+    Joints may have the stamp of a picture, but only one command follows from them, within a tick.
     """
-    found = []
+    found, taken = [], set(pictures.tolist())
     for first in np.flatnonzero(np.diff(proposals[:, 1], prepend=-1)):
         made_ns, seen_ns = proposals[first].tolist()
         again = first + 1 < len(proposals) and proposals[first + 1, 1] == seen_ns
-        if again and made_ns - seen_ns > TICK_NS:
+        if again and seen_ns in taken and made_ns - seen_ns > TICK_NS:
             found.append((made_ns - seen_ns) / 1e6)
     return found
 
