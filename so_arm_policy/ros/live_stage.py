@@ -91,7 +91,7 @@ class LiveStage:
         asked_s = -RESET_EVERY_S
         until_s = time.monotonic() + HOME_S
         self._select(HOMING)
-        while not self._homing.arrived:
+        while not self._homing.arrived or self._monitor.mode is Mode.ESTOP:
             now_s = time.monotonic()
             if now_s > until_s:
                 raise NotHomeError(f"the arm: got it elsewhere after {HOME_S:.0f} s, expected it at home")

@@ -92,7 +92,7 @@ def run_jobs(jobs: Sequence[Job], settings: Settings, processes: int = 1) -> Ite
 
 def end_workers() -> None:
     """End the processes that are kept for more jobs: what is measured next has the machine to itself."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _run_here(jobs: Sequence[Job], settings: Settings) -> Iterator[Outcome]:
