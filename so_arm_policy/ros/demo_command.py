@@ -25,7 +25,7 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros.crafted import CRAFTED
 from so_arm_policy.ros.demo_run import DemoPlan, NodeLog, run_demo
 from so_arm_policy.ros.domain import own_domain
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack
+from so_arm_policy.ros.stack import SIMULATED, NodeSpec, StackOptions, resolved, stack
 from so_arm_policy.sim.tasks import TASKS, make_task
 from so_arm_policy.sim.tasks.task import Task
 
@@ -44,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"kind of policy, where no bundle is named; {', '.join(CRAFTED)}: hand-crafted, no policy",
     )
     parser.add_argument("--bundle", help="policy: shipped name or folder (default: one for the task and the family)")
+    parser.add_argument(
+        "--robot",
+        default="sim",
+        choices=SIMULATED,
+        help="sim: MuJoCo follows the commands; feetech-sim: a driver moves simulated servos by serial packets",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, and of the order of instructions")
     parser.add_argument("--film", type=float, default=60.0, help="film so much of the beginning, seconds; 0: nothing")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report")
@@ -93,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _who(args: argparse.Namespace, task: Task) -> tuple[StackOptions, Bundle | None]:
     """Return the stack, and the policy in it, if any. Raises ConfigError for a task that it does not know."""
-    options = StackOptions(bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed)
+    options = StackOptions(
+        robot=args.robot, bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed
+    )
     if args.family in CRAFTED:
         if args.bundle:
             raise ConfigError(f"--bundle: got {args.bundle!r}, expected none with --family {args.family}")

@@ -48,8 +48,11 @@ class RobotNode(TickNode[C]):
         self.listen(topics.JOINT_COMMAND, self._on_command)
 
     @abstractmethod
-    def advance(self, command: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        """Move one tick towards `command` (n,) rad, None for the last one; return positions and velocities."""
+    def advance(self, command: FloatArray | None) -> tuple[FloatArray, FloatArray] | None:
+        """Move one tick towards `command` (n,) rad, None for the last one; return positions and velocities.
+
+        None when they are not known in this tick: then no joint_states are published.
+        """
 
     @abstractmethod
     def set_limp(self, limp: bool) -> None:
@@ -69,13 +72,14 @@ class RobotNode(TickNode[C]):
         if command is not None and command.limp != self._limp:
             self._limp = command.limp
             self.set_limp(command.limp)
-        q, dq = self.advance(None if command is None else command.q)
+        state = self.advance(None if command is None else command.q)
         self.steps += 1
         now_ns = self.robot_time_ns()
         if self._clock_topic is not None:
             self._clock_topic.publish(topics.CLOCK.type(clock=convert.time_msg(now_ns)))
-        self._states.publish(convert.joint_state(self.robot, now_ns, q, dq))
-        self.counts["joint_states"] += 1
+        if state is not None:
+            self._states.publish(convert.joint_state(self.robot, now_ns, *state))
+            self.counts["joint_states"] += 1
         self.publish_more(now_ns)
 
     def start(self) -> None:

@@ -65,12 +65,12 @@ class Judgement:
 class SimulatorNode(RobotNode[SimulatorConfig]):
     """MuJoCo in real time; cameras draw their pictures from its state in processes of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "simulator", config_type: type[SimulatorConfig] = SimulatorConfig) -> None:
         """Raises ConfigError."""
-        super().__init__("simulator", SimulatorConfig)
+        super().__init__(name, config_type)
         self._task = check_task(make_task(self.config.task), self.robot)
         scene = self._task.sample(self.config.seed).scene
-        self._simulator = Simulator(self.robot, scene)
+        self.simulator = Simulator(self.robot, scene)
         self._scene_json = convert.scene_json(scene)
         self._instruction = ""
         self._judgement: Judgement | None = None
@@ -86,23 +86,23 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
         request = self._scenes.take()
         if request is not None:
             self._set_scene(request)
-        self._simulator.step(command)
+        self.simulator.step(command)
         judgement = self._judgement
-        self._just_done = judgement is not None and judgement.update(self._simulator)
-        return self._simulator.q, self._simulator.dq
+        self._just_done = judgement is not None and judgement.update(self.simulator)
+        return self.simulator.q, self.simulator.dq
 
     def set_limp(self, limp: bool) -> None:
         """Let the arms fall, or hold them."""
-        self._simulator.limp = limp
+        self.simulator.limp = limp
 
     def publish_more(self, now_ns: int) -> None:
         """Publish motors, the state to draw, and how far the task is: regularly, and at once when it is done."""
         if self.steps % MOTOR_TICKS == 0:
-            report = self._simulator.motors(now_ns, now_ns)
+            report = self.simulator.motors(now_ns, now_ns)
             self._motor_states.publish(convert.motor_states_msg(self.robot, report))
         if self.steps % STATE_TICKS == 0:
-            seed = self._simulator.scene.seed
-            self._sim_states.publish(convert.sim_state_msg(self._scene_json, seed, self._simulator.qpos, now_ns))
+            seed = self.simulator.scene.seed
+            self._sim_states.publish(convert.sim_state_msg(self._scene_json, seed, self.simulator.qpos, now_ns))
         if self.steps % TASK_TICKS == 0 or self._just_done:
             self._task_states.publish(self._task_msg())
 
@@ -110,7 +110,7 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
         """Do what was asked for. What was told before was about other things: it is not judged any more."""
         try:
             task = check_task(request.task or self._task, self.robot)
-            rearrange(self._simulator, request.scene)
+            rearrange(self.simulator, request.scene)
         except SoArmError as error:
             self._scenes.answer(request, str(error))
             return
@@ -122,7 +122,7 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
     def _on_instruction(self, msg: String) -> None:
         self._instruction, self._judgement = msg.data, None
         try:
-            goal = self._task.meaning(self._simulator.scene, msg.data)
+            goal = self._task.meaning(self.simulator.scene, msg.data)
         except InputError as error:
             raise InputError(f"task {self._task.name}: {error}; not judged") from error
         self._judgement = Judgement(self._task.tracker(goal))
@@ -130,7 +130,7 @@ class SimulatorNode(RobotNode[SimulatorConfig]):
     def _task_msg(self) -> DiagnosticStatus:
         judgement = self._judgement
         figures = {} if judgement is None else judgement.values()
-        seed = self._simulator.scene.seed
+        seed = self.simulator.scene.seed
         values = {"task": self._task.name, "seed": seed, "instruction": self._instruction, **figures}
         message = "nothing to judge" if not figures else "done" if figures["success"] else "under way"
         return DiagnosticStatus(name=self._task.name, message=message, values=list(convert.key_values(values)))

@@ -1,6 +1,7 @@
 """The stack as data: its nodes and their parameters. Launch files and `so-arm up` both start from here."""
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
-ROBOTS = ("sim", "mock", "feetech")
+ROBOTS = ("sim", "mock", "feetech", "feetech-sim")
+SIMULATED = ("sim", "feetech-sim")
+BUS_WAIT_S = 60.0  # for the simulated bus, whose model takes a while
+BUS_PATIENCE_S = 0.03  # simulated servos answer late when the machine is busy; real ones do not mind
 SOURCES = ("system1", "planner", "servo", "cartesian_pid", "pid", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 Value = str | int | float | bool
@@ -33,7 +37,18 @@ def _option(default: Value, description: str, choices: Sequence[str] = ()) -> An
 class StackOptions:
     """What a person chooses; the arguments of the launch files and the options of `so-arm up` are these fields."""
 
-    robot: str = _option("sim", "what stands for the arm: MuJoCo, an echo of the commands, or the servo bus", ROBOTS)
+    robot: str = _option(
+        "sim",
+        "what stands for the arm: MuJoCo, an echo of the commands, the servo bus, or simulated servos on such a bus",
+        ROBOTS,
+    )
+    port: str = _option("", "serial port of each arm of robot feetech, joined by commas, e.g. /dev/ttyACM0")
+    calibration: str = _option(
+        "",
+        "LeRobot's calibration JSON of each arm of robot feetech, joined by commas (see `so-arm calibrate-arm`)",
+    )
+    leader_port: str = _option("", "serial port of each leader arm, joined by commas; empty: no leader")
+    leader_calibration: str = _option("", "calibration JSON of each leader arm, joined by commas")
     description: str = _option(
         "", "robot description: a shipped name (config/robots) or the path of a YAML file; empty: that of the policy"
     )
@@ -58,8 +73,12 @@ class StackOptions:
             value, choices = getattr(self, option.name), option.metadata["choices"]
             if choices and value not in choices:
                 raise ConfigError(f"{option.name}: got {value!r}, expected one of {list(choices)}")
-        if self.robot == "feetech":
-            raise ConfigError("robot: got 'feetech', whose driver is not available yet, expected 'sim' or 'mock'")
+        if self.robot == "feetech" and not (self.port and self.calibration):
+            got = f"port {self.port!r}, calibration {self.calibration!r}"
+            raise ConfigError(f"robot: got 'feetech' with {got}, expected both, e.g. /dev/ttyACM0 and arm.json")
+        if bool(self.leader_port) != bool(self.leader_calibration):
+            got = f"leader_port {self.leader_port!r}, leader_calibration {self.leader_calibration!r}"
+            raise ConfigError(f"leader: got {got}, expected both or none")
         if self.use_sim_time and self.robot != "sim":
             raise ConfigError(
                 f"use_sim_time: got true with robot {self.robot!r}, expected robot 'sim', which is the clock"
@@ -121,7 +140,7 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     """Return the nodes, in the order in which they are started. Raises ConfigError or BundleError."""
     options = resolved(options)
     robot = load_robot(options.description)
-    specs = [_robot_node(options)]
+    specs = _robot_nodes(options, robot)
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
     if options.control_source == "system1":
         specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
@@ -132,13 +151,39 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     return specs
 
 
-def _robot_node(options: StackOptions) -> NodeSpec:
+def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:
     if options.robot == "mock":
-        return _node(options, "mock_robot", "mock_robot", {})
+        return [_node(options, "mock_robot", "mock_robot", {})]
+    if options.robot == "feetech":
+        return [_feetech(options, options.port, options.calibration), *_leader(options)]
+    if options.robot == "feetech-sim":
+        links = [f"{tempfile.gettempdir()}/so_arm_servo_bus_{os.getpid()}_{i}" for i in range(len(robot.arms))]
+        port, files = ",".join(links), ",".join(["simulated"] * len(links))
+        bus = _simulator(options, "servo_bus", port)
+        return [bus, _feetech(options, port, files, wait_s=BUS_WAIT_S, patience_s=BUS_PATIENCE_S)]
+    return [_simulator(options, "simulator")]
+
+
+def _feetech(options: StackOptions, port: str, calibration: str, **more: Value) -> NodeSpec:
+    return _node(options, "feetech", "feetech", {"port": port, "calibration": calibration, **more})
+
+
+def _leader(options: StackOptions) -> list[NodeSpec]:
+    given: dict[str, Value] = {"port": options.leader_port, "calibration": options.leader_calibration}
+    return [_node(options, "leader", "leader", given)] if options.leader_port else []
+
+
+def _simulator(options: StackOptions, executable: str, port: str = "") -> NodeSpec:
+    """port: links to the simulated servos, for the node that has them instead of joint_command."""
     given: dict[str, Value] = {"task": options.task, "seed": options.seed, "publish_clock": options.use_sim_time}
-    spec = _node(options, "simulator", "simulator", given)
+    if port:
+        given["port"] = port
+    spec = _node(options, executable, executable, given)
     # The clock's source cannot wait for its own clock.
-    return NodeSpec(**{**vars(spec), "parameters": {**spec.parameters, "use_sim_time": False}})
+    parameters = {**spec.parameters, "use_sim_time": False}
+    # What the driver says and hears is not what the physics behind the servos says and hears.
+    own = {name: f"servo_bus/{name}" for name in ("joint_states", "motor_states", "joint_command")} if port else {}
+    return replace(spec, parameters=parameters, remappings=own)
 
 
 def _node(
@@ -160,7 +205,7 @@ def _cameras(options: StackOptions, robot: RobotConfig) -> list[tuple[str, dict[
     if options.cameras == "none":
         return []
     if options.cameras == "sim":
-        if options.robot != "sim":
+        if options.robot not in SIMULATED:
             raise ConfigError(f"cameras: got 'sim' with robot {options.robot!r}, expected 'none' or NAME=opencv:SOURCE")
         return [(name, {"camera": name, "source": "sim"}) for name in robot.camera_names]
     cameras: list[tuple[str, dict[str, Value]]] = []
@@ -169,7 +214,7 @@ def _cameras(options: StackOptions, robot: RobotConfig) -> list[tuple[str, dict[
         kind, _, device = source.partition(":")
         if kind == "opencv" and device:
             given: dict[str, Value] = {"camera": name, "source": "opencv", "device": device}
-        elif source == "sim" and options.robot == "sim":
+        elif source == "sim" and options.robot in SIMULATED:
             given = {"camera": name, "source": "sim"}
         else:
             raise ConfigError(

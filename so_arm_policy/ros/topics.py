@@ -43,6 +43,7 @@ class Service:
 
 
 JOINT_STATES = Topic("joint_states", JointState, SENSOR)
+LEADER_JOINT_STATES = Topic("leader/joint_states", JointState, SENSOR)
 MOTOR_STATES = Topic("motor_states", MotorStates, SENSOR)
 JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE)
 INSTRUCTION = Topic("instruction", String, LATCHED)
@@ -52,6 +53,7 @@ SAFETY_STATUS = Topic("safety/status", SafetyStatus, LATCHED)
 PID_GOAL = Topic("pid/goal", JointState, LATCHED)
 SIM_STATE = Topic("sim/state", SimState, BEST_EFFORT)
 SIM_TASK = Topic("sim/task", DiagnosticStatus, DEFAULT)
+SERVO_BUS_FAULT = Topic("servo_bus/fault", String, RELIABLE)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, DEFAULT)
 CLOCK = Topic("/clock", Clock, DEFAULT)
 

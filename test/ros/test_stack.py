@@ -61,6 +61,27 @@ def test_the_mock_robot_takes_the_simulator_s_place(options):
     assert names(stack(options(robot="mock", cameras="none")))[0] == "mock_robot"
 
 
+def test_a_real_arm_has_the_driver_and_its_leaders_in_the_simulator_s_place(options):
+    given = {"port": "/dev/ttyACM0", "calibration": "arm.json", "cameras": "none"}
+    leader = {"leader_port": "/dev/ttyACM1", "leader_calibration": "leader.json"}
+    assert names(stack(options(robot="feetech", **given)))[:2] == ["feetech", "system2"]
+    specs = stack(options(robot="feetech", **given, **leader))
+    assert names(specs)[:2] == ["feetech", "leader"]
+    assert (specs[0].parameters["port"], specs[0].parameters["calibration"]) == ("/dev/ttyACM0", "arm.json")
+    assert specs[1].parameters["calibration"] == "leader.json"
+
+
+def test_simulated_servos_stand_between_the_driver_and_the_physics():
+    specs = stack(StackOptions(robot="feetech-sim", description="so101_bimanual", control_source="hold"))
+    bus, driver = specs[:2]
+    assert (bus.name, driver.name) == ("servo_bus", "feetech")
+    assert bus.parameters["port"] == driver.parameters["port"]
+    assert len(bus.parameters["port"].split(",")) == 2
+    assert bus.remappings["joint_command"] == "servo_bus/joint_command"
+    assert driver.remappings == {}
+    assert "overhead_camera" in names(specs)
+
+
 def test_two_arms_have_three_cameras():
     specs = stack(StackOptions(description="so101_bimanual", control_source="hold"))
     assert names(specs)[1:4] == ["overhead_camera", "left_wrist_camera", "right_wrist_camera"]
@@ -89,8 +110,9 @@ def test_options_reach_every_node(options, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"robot": "tank"}, r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech'\]"),
-        ({"robot": "feetech"}, "not available yet"),
+        ({"robot": "tank"}, r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech', 'feetech-sim'\]"),
+        ({"robot": "feetech"}, "got 'feetech' with port '', calibration '', expected both"),
+        ({"leader_port": "/dev/ttyACM1"}, "expected both or none"),
         ({"control_source": "autopilot"}, "control_source: got 'autopilot'"),
         ({"log_level": "loud"}, "log_level"),
         ({"robot": "mock", "use_sim_time": True, "cameras": "none"}, "use_sim_time"),

@@ -88,12 +88,12 @@ class ServoArm:
 
     def _write_torque(self, value: int) -> None:
         silent = []
-        for servo in self.calibration.ids:
+        for i, servo in enumerate(self.calibration.ids):
             try:
                 self.bus.write(servo, reg.TORQUE_ENABLE, value)
+                self.torque[i] = value == 1
             except SilentServo as error:
                 silent.append(str(error))  # the others are told all the same
-        self.look_at_torque()
         if silent:
             raise SilentServo("; ".join(silent))
 

@@ -23,6 +23,7 @@ from so_arm_policy.robot.feetech.faults import BusFault, servo_faults
 from so_arm_policy.robot.feetech.reading import ArmReading
 from so_arm_policy.robot.feetech.settings import ServoSettings
 
+LONG_AGO_NS = -(10**18)
 TORQUE_TICKS = CONTROL_HZ // 20  # how often it is asked whether the servos have torque
 
 
@@ -53,12 +54,15 @@ class DriverSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DriverReading:
-    """All joints at one time, (n,) in the robot's order. q, dq: rad, rad/s; None for a tick with a lost packet."""
+    """All joints at one time, (n,) in the robot's order. q, dq: rad, rad/s; None for a tick with a lost packet.
 
-    q: FloatArray | None
-    dq: FloatArray | None
-    motors: MotorSample
-    current_a: FloatArray
+    motors, current_a: None while there is no bus.
+    """
+
+    q: FloatArray | None = None
+    dq: FloatArray | None = None
+    motors: MotorSample | None = None
+    current_a: FloatArray | None = None
 
 
 class FeetechDriver:
@@ -115,7 +119,7 @@ class FeetechDriver:
             self._lose(str(error), now_ns)
             readings = []
         self._judge(readings, now_ns)
-        return self._joined(readings or [_nothing(p) for p in self._ports], now_ns, stamp_ns or now_ns)
+        return self._joined(readings, now_ns, now_ns if stamp_ns is None else stamp_ns)
 
     def set_limp(self, limp: bool) -> None:
         """Take the torque with the next step, or give it back where the arms are then; tried until it is done."""
@@ -166,6 +170,9 @@ class FeetechDriver:
             for arm in self._arms:
                 arm.let_go() if self._wants_limp else arm.hold_here()
             self.limp, self._torque_fault = self._wants_limp, None
+            if not self.limp and self.halted is None:
+                # What is commanded may be far from where the arm has sunk to.
+                self.halted, self._well_since_ns = BusFault(faults.WAS_LIMP, "the arm was without torque"), LONG_AGO_NS
         except SilentServo as error:
             self._torque_fault = BusFault(faults.SILENT, str(error))
         except InputError as error:
@@ -250,24 +257,20 @@ class FeetechDriver:
         return list(np.split(np.asarray(q), ends))
 
     def _joined(self, readings: Sequence[ArmReading], now_ns: int, stamp_ns: int) -> DriverReading:
+        if not readings:
+            return DriverReading()
+
         def all_of(name: str) -> FloatArray:
             return np.concatenate([getattr(reading, name) for reading in readings])
 
-        heard = all(reading.heard for reading in readings)
-        torque = np.concatenate([a.torque for a in self._arms]) if self._arms else np.zeros(len(all_of("q")), bool)
         motors = MotorSample(
             stamp_ns=stamp_ns,
             received_ns=now_ns,
             load=all_of("load"),
             temperature_c=all_of("temperature_c"),
             voltage_v=all_of("voltage_v"),
-            torque_on=torque,
+            torque_on=np.concatenate([arm.torque for arm in self._arms]),
         )
+        heard = all(reading.heard for reading in readings)
         q, dq = (all_of("q"), all_of("dq")) if heard else (None, None)
         return DriverReading(q=q, dq=dq, motors=motors, current_a=all_of("current_a"))
-
-
-def _nothing(port: ArmPort) -> ArmReading:
-    nan = np.full(len(port.calibration.ids), np.nan)
-    nobody = np.full(len(nan), -1, dtype=np.int64)
-    return ArmReading(q=nan, dq=nan, load=nan, voltage_v=nan, temperature_c=nan, current_a=nan, error=nobody)

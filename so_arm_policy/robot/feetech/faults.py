@@ -16,6 +16,7 @@ OVER_CURRENT = "servo.over_current"
 OVERLOAD = "servo.overload"
 TORQUE_OFF = "servo.torque_off"
 BEYOND_JUMP = "servo.beyond_jump"
+WAS_LIMP = "servo.was_limp"
 NOT_THIS_ARM = "bus.wrong_arm"
 
 VOLTAGE_BIT, ENCODER_BIT, HEAT_BIT, CURRENT_BIT, OVERLOAD_BIT = 1, 2, 4, 8, 32
