@@ -11,6 +11,7 @@ from tqdm import tqdm
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.mapping import to_mapping
 from so_arm_policy.evaluate.eval_command import parse_seeds
+from so_arm_policy.evaluate.faults.bus import CASES, BusStage, bus_table
 from so_arm_policy.evaluate.faults.case import SOURCES
 from so_arm_policy.evaluate.faults.matrix import TICK_MS, Cell, cells_of, jobs_of, reactions_text, run_jobs
 from so_arm_policy.evaluate.faults.report import write_report
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     # Handled by cli.py: the graph is a layer above this one.
     which.add_argument("--live", action="store_true", help="faults of whole processes on the ROS graph instead")
+    which.add_argument("--bus", action="store_true", help="faults of the servo bus, under the real driver instead")
     which.add_argument("--all", action="store_true", help="every case")
     which.add_argument("--group", choices=list(GROUPS), help="the cases of one group")
     which.add_argument("--case", metavar="NAME", help="one case")
@@ -37,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the cases and print the matrix; 1 when any is not contained. Raises SoArmError."""
+    if args.bus:
+        return run_bus(args)
     for path, option in ((args.json, "--json"), (args.report, "--report")):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise ConfigError(f"{option}: got {path}, expected a file in a folder that exists")
@@ -52,6 +56,16 @@ def run(args: argparse.Namespace) -> int:
         write_report(args.report, cells, args.seeds)
     print(matrix(cells, args.seeds))
     return 0 if all(cell.good for cell in cells) else NOT_CONTAINED
+
+
+def run_bus(args: argparse.Namespace) -> int:
+    """Run the faults of the servo bus and print their table; 1 when any is not as it must be. Raises SoArmError."""
+    stage = BusStage()
+    results = [stage.run(case) for case in tqdm(CASES, unit="case", dynamic_ncols=True)]
+    if args.json:
+        _write(args.json, {"bus": to_mapping(results)})
+    print(bus_table(results))
+    return NOT_CONTAINED if any(result.why for result in results) else 0
 
 
 def matrix(cells: list[Cell], seeds: str) -> str:
@@ -93,7 +107,10 @@ def _summary(cells: list[Cell]) -> list[str]:
 
 
 def _write_json(path: Path, seeds: str, cells: list[Cell], results: list[CaseResult]) -> None:
-    data = {"seeds": seeds, "matrix": to_mapping(cells), "runs": to_mapping([_plain(r) for r in results])}
+    _write(path, {"seeds": seeds, "matrix": to_mapping(cells), "runs": to_mapping([_plain(r) for r in results])})
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
     try:
         path.write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
     except OSError as error:

@@ -8,6 +8,7 @@ from so_arm_policy.core.robot import MotorLimits
 UNPLUGGED = "bus.unplugged"
 SILENT_BUS = "bus.silent"
 SILENT = "servo.silent"
+VOLTAGE = "servo.voltage"
 UNDER_VOLTAGE = "servo.under_voltage"
 OVER_VOLTAGE = "servo.over_voltage"
 ENCODER = "servo.encoder"
@@ -37,9 +38,9 @@ def servo_faults(
     """Yield what one servo complains of (its error byte), and what it measures that is beyond `limits`."""
     low, high = limits.voltage_low_v, limits.voltage_high_v
     if error & VOLTAGE_BIT or not low <= voltage_v <= high:
-        under = voltage_v < (low + high) / 2.0
-        text = f"joint {joint!r}: got {voltage_v:.1f} V, expected {low}..{high}"
-        yield BusFault(UNDER_VOLTAGE if under else OVER_VOLTAGE, text, joint)
+        code = UNDER_VOLTAGE if voltage_v < low else OVER_VOLTAGE if voltage_v > high else VOLTAGE
+        complains = ", and its servo complains" if error & VOLTAGE_BIT else ""
+        yield BusFault(code, f"joint {joint!r}: got {voltage_v:.1f} V{complains}, expected {low}..{high}", joint)
     if error & ENCODER_BIT:
         yield BusFault(ENCODER, f"joint {joint!r}: its servo says that its encoder fails", joint)
     if error & HEAT_BIT or not temperature_c <= limits.temperature_c:

@@ -75,6 +75,8 @@ class SimBus:
             faults.drop = int(numbers[0])
         elif name == "corrupt":
             faults.corrupt = int(numbers[0])
+        elif name == "noise":
+            faults.drop, faults.every = 10**9, int(numbers[0])
         elif name == "late":
             faults.late_s = numbers[0]
         elif name == "hot":
@@ -167,6 +169,7 @@ FAULTS = (
     "mute [IDS]",
     "drop N",
     "corrupt N",
+    "noise N",
     "late SECONDS",
     "hot ID CELSIUS",
     "supply VOLT",
