@@ -47,11 +47,11 @@ class Sweep:
         return ArmCalibration(joints=self._joints, servos=tuple(servos), source=source)
 
     def _servo(self, i: int) -> ServoCalibration:
-        span = int(self.high[i] - self.low[i])
+        span, name = int(self.high[i] - self.low[i]), self._joints[i].name
+        if span == 0:
+            raise InputError(f"joint {name!r}: got no motion, expected it moved from stop to stop")
         if span > LAST_TICK:
-            raise InputError(
-                f"joint {self._joints[i].name!r}: got more than a whole turn, expected it within its stops"
-            )
+            raise InputError(f"joint {name!r}: got more than a whole turn, expected it moved from stop to stop")
         middle = int(np.floor((self.low[i] + self.high[i] + 1) / 2))
         # The middle becomes 2048. An offset of -2048 does not fit its register.
         offset = max(middle % TICKS_PER_TURN - HALF, -HOMING_OFFSET.largest)
