@@ -20,8 +20,8 @@ from so_arm_policy.core.ticks import Tick, TickLoop
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.robot.feetech.bus import BAUDRATE
-from so_arm_policy.robot.feetech.driver import DriverSettings, FeetechDriver
-from so_arm_policy.robot.feetech.plugged import arm_ports, wait_for
+from so_arm_policy.robot.feetech.driver import DriverSettings
+from so_arm_policy.robot.feetech.plugged import arm_ports, open_driver
 from so_arm_policy.robot.feetech.reading import BLOCK_LENGTH
 from so_arm_policy.sim.servo_bus.arms import ServoedArms
 from so_arm_policy.sim.servo_bus.wire import BITS_PER_BYTE, Wire
@@ -85,8 +85,7 @@ def measure(robot_name: str, seconds: float, patience_s: float) -> None:
         served = subprocess.Popen([sys.executable, __file__, "--serve", robot_name, links])
         try:
             ports = arm_ports(robot, links, ",".join(["simulated"] * len(robot.arms)))
-            wait_for(ports, UP_S)
-            driver = FeetechDriver(robot, ports, DriverSettings(patience_s=patience_s))
+            driver = open_driver(robot, ports, DriverSettings(patience_s=patience_s), wait_s=UP_S)
             begun = driver.packets
             measured, missing = Measured(), 0
 

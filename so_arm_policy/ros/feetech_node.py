@@ -9,8 +9,8 @@ import numpy as np
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.robot.feetech.bus import PATIENCE_S
-from so_arm_policy.robot.feetech.driver import DriverReading, DriverSettings, FeetechDriver
-from so_arm_policy.robot.feetech.plugged import arm_ports, wait_for
+from so_arm_policy.robot.feetech.driver import DriverReading, DriverSettings
+from so_arm_policy.robot.feetech.plugged import arm_ports, open_driver
 from so_arm_policy.robot.feetech.settings import ServoSettings
 from so_arm_policy.ros import convert, signals, topics
 from so_arm_policy.ros.params import parameter
@@ -26,7 +26,7 @@ class FeetechConfig(RobotNodeConfig):
 
     port: str = parameter("/dev/ttyACM0", "serial port of each arm, in the order of the robot's, joined by commas")
     calibration: str = parameter("", "LeRobot's calibration JSON of each arm, joined by commas")
-    wait_s: float = parameter(0.0, "how long to wait at the start for the ports to be there", low=0.0, high=600.0)
+    wait_s: float = parameter(0.0, "how long to wait at the start for ports and servos", low=0.0, high=600.0)
     limp_after_s: float = parameter(
         0.0, "silence of joint_command that makes the arm limp; 0: never", low=0.0, high=600
     )
@@ -45,14 +45,14 @@ class FeetechNode(RobotNode[FeetechConfig]):
         super().__init__("feetech", FeetechConfig)
         config = self.config
         ports = arm_ports(self.robot, config.port, config.calibration)
-        wait_for(ports, config.wait_s, signals.told_to_end.is_set)
         servos = ServoSettings(
             torque_limit=config.torque_limit,
             gripper_torque_limit=config.gripper_torque_limit,
             write_eeprom=config.write_eeprom,
         )
         settings = DriverSettings(servos=servos, patience_s=config.patience_s, lost_in_a_row=config.lost_in_a_row)
-        self._driver = FeetechDriver(self.robot, ports, settings)
+        ended = signals.told_to_end.is_set
+        self._driver = open_driver(self.robot, ports, settings, wait_s=config.wait_s, ended=ended)
         for warning in self._driver.warnings:
             self.get_logger().warning(warning)
         self._motor_states = self.speak(topics.MOTOR_STATES)

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 from so_arm_policy.core.ticks import Tick
-from so_arm_policy.robot.feetech.driver import DriverSettings, FeetechDriver
-from so_arm_policy.robot.feetech.plugged import arm_ports, wait_for
+from so_arm_policy.robot.feetech.driver import DriverSettings
+from so_arm_policy.robot.feetech.plugged import arm_ports, open_driver
 from so_arm_policy.ros import convert, signals, topics
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
@@ -19,7 +19,7 @@ class LeaderConfig(TickNodeConfig):
 
     port: str = parameter("", "serial port of each leader arm, in the order of the robot's arms, joined by commas")
     calibration: str = parameter("", "LeRobot's calibration JSON of each leader arm, joined by commas")
-    wait_s: float = parameter(0.0, "how long to wait at the start for the ports to be there", low=0.0, high=600.0)
+    wait_s: float = parameter(0.0, "how long to wait at the start for ports and servos", low=0.0, high=600.0)
 
 
 class LeaderNode(TickNode[LeaderConfig]):
@@ -29,8 +29,8 @@ class LeaderNode(TickNode[LeaderConfig]):
         """Raises ConfigError, DeviceError."""
         super().__init__("leader", LeaderConfig)
         ports = arm_ports(self.robot, self.config.port, self.config.calibration)
-        wait_for(ports, self.config.wait_s, signals.told_to_end.is_set)
-        self._driver = FeetechDriver(self.robot, ports, DriverSettings(), follows=False)
+        wait_s, ended = self.config.wait_s, signals.told_to_end.is_set
+        self._driver = open_driver(self.robot, ports, DriverSettings(), follows=False, wait_s=wait_s, ended=ended)
         self._states = self.speak(topics.LEADER_JOINT_STATES)
 
     def tick(self, tick: Tick) -> None:

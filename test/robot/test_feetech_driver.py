@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from servo_world import HASTY_S
+from servo_world import HASTY_S, PATIENT_S
 
 from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.robot.feetech import faults
 from so_arm_policy.robot.feetech.arm import ArmPort
 from so_arm_policy.robot.feetech.calibration import load_calibration
 from so_arm_policy.robot.feetech.driver import DriverSettings, FeetechDriver
+from so_arm_policy.robot.feetech.plugged import open_driver
 from so_arm_policy.robot.feetech.settings import ServoSettings
 from so_arm_policy.sim.servo_bus.protocol import Decoder
 
@@ -232,7 +233,6 @@ def test_another_arm_s_file_is_refused(world, tmp_path):
     [
         (33, b"\x01", "operating mode 1, expected 0"),
         (18, b"\x1c", "phase 28, expected"),
-        (5, b"\x09", r"no answer of servos \[1\]"),
     ],
 )
 def test_servos_that_are_not_set_up_for_this_are_refused(world, address, data, why):
@@ -244,6 +244,7 @@ def test_servos_that_are_not_set_up_for_this_are_refused(world, address, data, w
 
 def test_protective_settings_are_looked_at_and_written_only_when_asked(world):
     world.servos[0].write(7, b"\xfa")
+    world.servos[5].write(16, (1000).to_bytes(2, "little"))
     driver = world.drive()
     assert any("servo 1 has return_delay 250 (expected 0)" in text for text in driver.warnings)
     assert any("servo 6 has max_torque_limit 1000 (expected 500)" in text for text in driver.warnings)
@@ -277,6 +278,25 @@ def test_a_leader_arm_never_gets_torque(world):
     world.tick(home(world), 8)
     assert [servo.memory[40] for servo in world.servos] == [0] * 6
     assert world.driver.faults == ()
+
+
+def test_a_servo_that_is_not_there_yet_is_waited_for(world):
+    world.bus.inject("mute 4")
+    tries = []
+
+    def ended():
+        tries.append(1)
+        if len(tries) == 2:
+            world.bus.inject("well")
+        return len(tries) > 2
+
+    settings = DriverSettings(patience_s=PATIENT_S)
+    with pytest.raises(DeviceError, match=r"no answer of servos \[4\]"):
+        open_driver(world.robot, [world.port], settings)
+    assert all(servo.memory[40] == 0 for servo in world.servos)
+    world.driver = open_driver(world.robot, [world.port], settings, wait_s=60.0, ended=ended)
+    assert len(tries) == 2
+    assert world.tick(None).q is not None
 
 
 def test_a_port_that_does_not_open_is_a_named_error(world):

@@ -54,6 +54,9 @@ def sim_servos(robot: RobotConfig, arm: int, *, calibrated: bool = True) -> list
             servo.write(55, b"\0")
             servo.write(31, (abs(joint.homing_offset) | sign).to_bytes(2, "little"))
             servo.write(9, joint.range_min.to_bytes(2, "little") + joint.range_max.to_bytes(2, "little"))
+            if name == "gripper":  # half of torque and current, as LeRobot sets it
+                servo.write(16, (500).to_bytes(2, "little"))
+                servo.write(28, (250).to_bytes(2, "little"))
             servo.write(55, b"\1")
         servos.append(servo)
     return servos
