@@ -47,6 +47,9 @@ COMMANDS = {
     "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
     "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),
+    "learning-curve": Command(
+        "so_arm_policy.learn.learning_curve_command", "measure success against the number of demonstrations"
+    ),
 }
 
 # With this flag, a command of evaluate is another one, of the layer above.

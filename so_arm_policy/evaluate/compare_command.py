@@ -13,6 +13,8 @@ from so_arm_policy.evaluate.compare.comparison import RESULTS, TIMING, Compariso
 from so_arm_policy.evaluate.compare.curve_plot import write_curves
 from so_arm_policy.evaluate.compare.curves import curves
 from so_arm_policy.evaluate.compare.journal import Journal
+from so_arm_policy.evaluate.compare.learning_curve import LearningCurve, learning_curves, read_trials
+from so_arm_policy.evaluate.compare.learning_curve_plot import write_learning_curves
 from so_arm_policy.evaluate.compare.page.choice import representatives
 from so_arm_policy.evaluate.compare.page.clips import FOLDER, Clip, clips
 from so_arm_policy.evaluate.compare.page.figures import write_figures
@@ -70,6 +72,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--clips", type=int, default=DEFAULT_CLIPS, metavar="N", help="at most so many moving pictures in the report"
     )
     shown.add_argument("--no-clips", dest="clips", action="store_const", const=0, help="a report of still pictures")
+    parser.add_argument(
+        "--learning-curve",
+        type=Path,
+        metavar="FILE",
+        help="show this table of `so-arm learning-curve` in the report, too",
+    )
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write its pictures into it, too")
 
 
@@ -79,15 +87,22 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--clips: got {args.clips}, expected at least 0")
     seeds = parse_seeds(args.seeds)
     cells, left_out = cells_of(args.tasks, args.controllers)
+    learning = learning_of(args)
     settings = Settings(split=args.split, all_objects=args.all_objects)
     rows, timing = run_missing(args, settings, cells, seeds)
     cell_summaries = summarise(rows, timing)
     print(report(cell_summaries, compare_pairs(rows), left_out))
     print(f"\nevery episode: {args.out / RESULTS}; what the clock said: {args.out / TIMING}")
     if args.figures:
-        print(f"figures: {', '.join(map(str, _figures(args.figures, cell_summaries, rows)))}")
-    print(f"report: {write_report(args, settings, rows, timing, left_out)}")
+        written = _figures(args.figures, cell_summaries, rows) + write_learning_curves(args.figures, learning)
+        print(f"figures: {', '.join(map(str, written))}")
+    print(f"report: {write_report(args, settings, rows, timing, left_out, learning)}")
     return 0
+
+
+def learning_of(args: argparse.Namespace) -> list[LearningCurve]:
+    """Return the learning curves that the report is to show. Raises SoArmError."""
+    return learning_curves(read_trials(args.learning_curve)) if args.learning_curve else []
 
 
 def run_missing(
@@ -110,10 +125,12 @@ def write_report(
     rows: Sequence[EpisodeRow],
     timing: Sequence[TimingRow],
     left_out: Sequence[str],
+    learning: Sequence[LearningCurve],
 ) -> Path:
     """Write report.html and return its path. Raises ConfigError."""
     made = Made(command=command_of(args), settings=settings, left_out=tuple(left_out))
-    return write_page(args.out, rows, timing, made, _clips(rows, settings, args.out / FOLDER, args.clips))
+    shown = _clips(rows, settings, args.out / FOLDER, args.clips)
+    return write_page(args.out, rows, timing, made, shown, learning)
 
 
 def _figures(folder: Path, cells: Sequence[CellSummary], rows: Sequence[EpisodeRow]) -> list[Path]:
@@ -123,11 +140,12 @@ def _figures(folder: Path, cells: Sequence[CellSummary], rows: Sequence[EpisodeR
 
 
 def command_of(args: argparse.Namespace) -> str:
-    """Return the command that `args` were read from, with every choice that changes an episode."""
+    """Return the command that `args` were read from, with every choice that changes an episode or the page."""
     words = ["so-arm", "compare", "--tasks", *args.tasks, "--controllers", *args.controllers]
     words += ["--seeds", args.seeds, "--split", args.split, *(["--all-objects"] if args.all_objects else [])]
     words += ["--perturb", *args.perturb] if args.perturb else []
     words += ["--ros"] if args.ros else []
+    words += ["--learning-curve", str(args.learning_curve)] if args.learning_curve else []
     return shlex.join([*words, "--jobs", str(args.jobs), "--out", str(args.out)])
 
 

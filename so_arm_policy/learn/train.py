@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -135,15 +136,17 @@ def train_action(
     run: Path,
     watch: Watch | None = None,
     begin: Path | None = None,
+    taught: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[ActionExpert, Effort]:
     """Train System 1 on contexts of all ages and states on and off the expert's way; checkpoint `run`/action.pt.
 
-    begin: checkpoint, or bundle, that it begins from, with its normalisation.
+    begin: checkpoint, or bundle, that it begins from, with its normalisation. taught: (E,) episodes that normalisation
+    is taken from, by default all.
     """
     torch.manual_seed(config.seed + 1)
     expert = make_expert(config.expert)
     sample = source.draw(np.random.default_rng([config.seed, 3]), STATISTICS)
-    expert.fit_statistics(*data.normalisation(), sample.positions)
+    expert.fit_statistics(*data.normalisation(taught), sample.positions)
     objective = ActionObjective(expert)
     if begin is not None and not (run / "action.pt").exists():
         missing = adopt(objective, weights_from(begin, config.encoder), begin)

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--clips: got {args.clips}, expected at least 0")
     seeds = parse_seeds(args.seeds)
     cells, left_out = live_cells(args.tasks, args.controllers)
+    learning = compare_command.learning_of(args)
     settings = Settings(split=args.split, all_objects=args.all_objects)
     signal.signal(signal.SIGTERM, _interrupt)
     print(f"in lockstep: {len(cells) * len(seeds)} episodes", flush=True)
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     live = _run_live(args, settings, cells, seeds)
     print("\n" + "\n".join([live_report(summarise_live(live, rows)), *(f"left out: {text}" for text in left_out)]))
     print(f"\nevery live episode: {args.out / LIVE}; output of the nodes: {args.out / LOG}")
-    print(f"report: {compare_command.write_report(args, settings, rows, timing, left_out)}")
+    print(f"report: {compare_command.write_report(args, settings, rows, timing, left_out, learning)}")
     return 0
 
 

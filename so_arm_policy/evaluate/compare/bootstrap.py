@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 
 RESAMPLES = 10_000
@@ -26,9 +28,14 @@ def mean_interval(differences: Sequence[float], confidence: float = 0.95) -> tup
         raise ConfigError(f"bootstrap: got confidence {confidence}, expected 0 < confidence < 1")
     if len(values) < FEWEST:
         return None
-    rng = np.random.default_rng(SEED)
-    means = np.concatenate(
-        [values[rng.integers(len(values), size=(AT_ONCE, len(values)))].mean(1) for _ in range(RESAMPLES // AT_ONCE)]
-    )
-    low, high = np.quantile(means, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
+    low, high = np.quantile(resampled_means(values), [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
     return float(low), float(high)
+
+
+def resampled_means(values: npt.NDArray[np.float64]) -> FloatArray:
+    """Return the means over seeds, (RESAMPLES, ...), of `values` (n, ...), whose n seeds are drawn anew each time."""
+    rng = np.random.default_rng(SEED)
+    means = [
+        values[rng.integers(len(values), size=(AT_ONCE, len(values)))].mean(1) for _ in range(RESAMPLES // AT_ONCE)
+    ]
+    return np.concatenate(means)

@@ -47,24 +47,31 @@ def write_curves(folder: Path, found: Sequence[Curve]) -> list[Path]:
     paths = []
     for (task, name), group in grouped(found).items():
         path = folder / f"{task}_{name}.png"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with mpl.rc_context(STYLE):
-                figure(group).savefig(path, dpi=DPI, metadata={"Software": None})
-        except OSError as error:
-            raise ConfigError(f"{path}: got {error.strerror}, expected a file that can be written") from error
+        write_png(figure(group), path, DPI)
         paths.append(path)
     return paths
 
 
 def curve_svgs(found: Sequence[Curve]) -> dict[tuple[str, str], str]:
     """Return an <svg> element for each task and perturbation, to stand inside a page."""
-    drawn = {}
-    for about, group in grouped(found).items():
-        file = io.StringIO()
-        with mpl.rc_context({"svg.hashsalt": " ".join(about)}):
-            figure(group).savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-        svg = file.getvalue()[file.getvalue().index("<svg") :]
-        # Inside a page the names of the namespaces are not needed, and they look like addresses.
-        drawn[about] = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
-    return drawn
+    return {about: svg_element(figure(group), " ".join(about)) for about, group in grouped(found).items()}
+
+
+def write_png(drawn: Figure, path: Path, dpi: int) -> None:
+    """Write `path`, the same bytes of the same figure. Raises ConfigError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context(STYLE):
+            drawn.savefig(path, dpi=dpi, metadata={"Software": None})
+    except OSError as error:
+        raise ConfigError(f"{path}: got {error.strerror}, expected a file that can be written") from error
+
+
+def svg_element(drawn: Figure, salt: str) -> str:
+    """Return a figure as an <svg> element; `salt` keeps its ids apart from those of others on the same page."""
+    file = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        drawn.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    svg = file.getvalue()[file.getvalue().index("<svg") :]
+    # Inside a page the names of the namespaces are not needed, and they look like addresses.
+    return re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)

@@ -80,16 +80,25 @@ class Recordings:
         return np.stack([self.sources[s].pictures[f - begins[s]] for s, f in zip(source, frames, strict=True)])
 
     def held_out(self) -> npt.NDArray[np.bool_]:
-        """Return which episodes, (E,), are never trained on: one in 40, one in 5 of a few. Raises InputError."""
-        if self.episodes < LEAST_EPISODES:
-            raise InputError(f"demonstrations: got {self.episodes} episodes, expected at least {LEAST_EPISODES}")
-        share = 40 if self.episodes >= 200 else 5
-        return np.arange(self.episodes) % share == share - 1
+        """Return which episodes, (E,), are never trained on. Raises InputError."""
+        return held_out_of(self.episodes)
 
-    def normalisation(self) -> tuple[Tensor, Tensor]:
-        """Return mean and std of the commands, (n,) rad each; an idle joint counts as 0.05 rad wide."""
-        mean, std = self.action.mean(0), np.maximum(self.action.std(0), 0.05)
+    def normalisation(self, episodes: npt.NDArray[np.bool_] | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and std of the commands, (n,) rad each; an idle joint counts as 0.05 rad wide.
+
+        episodes: (E,) those that count, by default all.
+        """
+        action = self.action if episodes is None else self.action[episodes[self.episode]]
+        mean, std = action.mean(0), np.maximum(action.std(0), 0.05)
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+def held_out_of(episodes: int) -> npt.NDArray[np.bool_]:
+    """Return which of so many, (E,), are never trained on: one in 40, one in 5 of a few. Raises InputError."""
+    if episodes < LEAST_EPISODES:
+        raise InputError(f"demonstrations: got {episodes} episodes, expected at least {LEAST_EPISODES}")
+    share = 40 if episodes >= 200 else 5
+    return np.arange(episodes) % share == share - 1
 
 
 def open_recorded(dataset: Dataset, cameras: Sequence[str], size: tuple[int, int], folder: Path) -> Recorded:

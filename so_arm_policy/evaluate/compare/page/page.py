@@ -12,6 +12,8 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.comparison import RESULTS
 from so_arm_policy.evaluate.compare.curve_plot import curve_svgs
 from so_arm_policy.evaluate.compare.curves import curves
+from so_arm_policy.evaluate.compare.learning_curve import LearningCurve
+from so_arm_policy.evaluate.compare.learning_curve_plot import learning_curve_svgs
 from so_arm_policy.evaluate.compare.live.table import live_rows
 from so_arm_policy.evaluate.compare.page.charts import SIGHT_COLORS
 from so_arm_policy.evaluate.compare.page.clips import Clip
@@ -62,11 +64,17 @@ class TaskPart:
 
 
 def write_page(
-    folder: Path, rows: Sequence[EpisodeRow], timing: Sequence[TimingRow], made: Made, clips: Sequence[Clip] = ()
+    folder: Path,
+    rows: Sequence[EpisodeRow],
+    timing: Sequence[TimingRow],
+    made: Made,
+    clips: Sequence[Clip] = (),
+    learning: Sequence[LearningCurve] = (),
 ) -> Path:
     """Write report.html beside the results that `folder` has, and return its path. Raises ConfigError.
 
-    What it says of tasks is of undisturbed episodes; of perturbed ones it shows curves.
+    What it says of tasks is of undisturbed episodes; of perturbed ones it shows curves. learning: shown as they are,
+    of other episodes.
     """
     all_cells = summarise(rows, timing)
     disturbed = {f"{task}, {name}": Markup(svg) for (task, name), svg in curve_svgs(curves(all_cells)).items()}
@@ -109,6 +117,7 @@ def write_page(
                 episodes=len(everything),
                 disturbed=disturbed,
                 live=live_tables(live_rows(folder), everything),
+                learning=list(zip(learning, map(Markup, learning_curve_svgs(learning)), strict=True)),
                 made=made,
                 told=_told(all_cells),
                 provenance=provenance(everything, folder / RESULTS),
