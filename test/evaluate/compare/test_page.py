@@ -122,6 +122,7 @@ def test_the_page_needs_nothing_else_and_says_what_its_pictures_show(made: Path)
     assert len(page.pictures) == 4 + 3
     assert all(picture.get("alt") or picture.get("aria-label") for picture in page.pictures)
     assert "so-arm compare --tasks reach --controllers hold pid expert --seeds 20:23" in text
+    assert 'id="demonstrations"' not in text
 
 
 def test_the_results_are_as_without_a_page(made: Path, tmp_path: Path) -> None:
