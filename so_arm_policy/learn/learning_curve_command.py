@@ -68,7 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, run the episodes that are missing, and write table and pictures. Raises SoArmError."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("onnxscript").setLevel(logging.WARNING)
+    for noisy in ("onnxscript", "onnx_ir"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     training, seeds, out = prepare(args)
     print("\n".join(measure(training, args.counts, args.baselines, seeds, out, args.jobs)))
     return 0

@@ -20,7 +20,7 @@ TRUTH = {"True": True, "False": False}
 class Trial:
     """One episode, a line of the table. demonstrations: of each task that the controller learnt from; None: a baseline.
 
-    controller: of a learner its family.
+    controller: of a learner its family, of any other policy the id of its bundle.
     """
 
     task: str
@@ -69,7 +69,7 @@ def trials_of(rows: Sequence[EpisodeRow], learners: Mapping[str, int]) -> list[T
     return [
         Trial(
             task=row.task,
-            controller=row.family if row.controller in learners else row.controller,
+            controller=row.family if row.controller in learners else row.bundle or row.controller,
             sees=row.sees,
             demonstrations=learners.get(row.controller),
             seed=row.seed,

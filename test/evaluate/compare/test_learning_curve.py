@@ -106,12 +106,14 @@ def test_learners_are_told_from_baselines_in_the_rows():
     )  # fmt: skip
     others = [
         replace(row, controller="planner", family="hand-crafted", success=False),
+        replace(row, controller="flow", bundle="so101-flow-1f577eea"),
         replace(row, perturbation="payload", strength=0.3),
         replace(row, seed=4, success=False, failure_stage="setup"),
     ]
     assert trials_of([row, *others], {"out/flow_0010": 10}) == [
         replace(PLANNER, controller="flow", demonstrations=10, seed=3),
         replace(PLANNER, seed=3, success=False),
+        replace(PLANNER, controller="so101-flow-1f577eea", seed=3),
     ]
 
 
