@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.evaluate.compare.cells import cells_of
 from so_arm_policy.evaluate.compare.comparison import Comparison
@@ -20,10 +21,9 @@ from so_arm_policy.evaluate.compare.run import Settings
 from so_arm_policy.evaluate.controllers import controller
 from so_arm_policy.evaluate.eval_command import parse_seeds
 from so_arm_policy.learn import train_command
-from so_arm_policy.learn.demonstrations.labelled import Demonstrations
 from so_arm_policy.learn.families import FAMILIES, family_config
 from so_arm_policy.learn.recipe import Training
-from so_arm_policy.learn.scaling.nested import check_counts, episodes_for, nested
+from so_arm_policy.learn.scaling.nested import check_counts, episodes_for, left_of
 from so_arm_policy.learn.scaling.taught import Taught, teach
 from so_arm_policy.learn.train import TrainConfig
 from so_arm_policy.sim.tasks import TASKS
@@ -111,11 +111,15 @@ def prepare(args: argparse.Namespace) -> tuple[Training, list[int], Path]:
     label = "_".join(tasks)
     args.scene_from = args.scene_from or find_shipped("bundles", f"so101_{args.family}")
     args.run = args.run or Path("runs") / f"learning_curve_{label}_{args.seed}"
-    args.episodes = args.episodes or episodes_for(max(args.counts), [args.data / task for task in tasks])
+    if args.episodes is None:
+        args.episodes = episodes_for(max(args.counts), [args.data / task for task in tasks])
+    left = left_of(args.episodes, len(tasks))
+    if left < max(args.counts):
+        got = f"{max(args.counts)} of {args.episodes} demonstrations of each task"
+        raise ConfigError(
+            f"--counts: got {got}, expected at most {left}: the others are held out; give more --episodes"
+        )
     training = train_command.prepare(args)
-    data = training.lessons.data
-    assert isinstance(data, Demonstrations)
-    nested(data, max(args.counts), args.seed)
     out = args.out or Path("out") / "learning_curve" / f"{label}_{args.family}"
     return dataclasses.replace(training, origin=training.origin | {"command": command_of(args)}), seeds, out
 

@@ -132,6 +132,11 @@ def test_from_demonstrations_to_the_table_and_once_only(reaching, tmp_path):
         (["reach", "--counts", "10", "10"], "--counts: got [10, 10], expected two or more, positive"),
         (["reach", "--counts", "0", "10"], "--counts: got [0, 10]"),
         (["reach", "--counts", "10"], "--counts: got [10]"),
+        (
+            ["reach", "--counts", "10", "41", "--episodes", "50"],
+            "got 41 of 50 demonstrations of each task, expected at",
+        ),
+        (["reach", "--episodes", "0"], "got 0 episodes, expected at least 10"),
         (["reach", "--family", "rnn"], "family: got 'rnn', expected one of ['act', 'flow'"),
         (["fly"], "got 'fly', expected one of"),
         (["reach", "--seeds", "7:7"], "seeds: got 0 of them in '7:7'"),

@@ -49,11 +49,11 @@ def episodes_for(count: int, folders: Sequence[Path]) -> int:
     shard = CollectConfig().shard
     lists = lf.EPISODES.replace("{chunk_index:03d}", "*").replace("{file_index:03d}", "*")
     needed = shard
-    while _left(needed, len(folders)) < count:
+    while left_of(needed, len(folders)) < count:
         needed += shard
     return max(needed, *(shard * len(list(folder.glob(lists))) for folder in folders))
 
 
-def _left(episodes: int, tasks: int) -> int:
-    """Return how many of `episodes` of each task are not held out, of the task that has fewest."""
+def left_of(episodes: int, tasks: int) -> int:
+    """Return how many of `episodes` of each task are not held out, of the task that has fewest. Raises InputError."""
     return min(int(part.sum()) for part in np.split(~held_out_of(episodes * tasks), tasks))
