@@ -22,7 +22,7 @@ from so_arm_policy.evaluate.controllers import controller
 from so_arm_policy.evaluate.eval_command import parse_seeds
 from so_arm_policy.learn import train_command
 from so_arm_policy.learn.families import FAMILIES, family_config
-from so_arm_policy.learn.recipe import Training
+from so_arm_policy.learn.recipe import System2, Training
 from so_arm_policy.learn.scaling.nested import check_counts, episodes_for, left_of
 from so_arm_policy.learn.scaling.taught import Taught, teach
 from so_arm_policy.learn.train import TrainConfig
@@ -71,19 +71,23 @@ def run(args: argparse.Namespace) -> int:
     for noisy in ("onnxscript", "onnx_ir"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     training, seeds, out = prepare(args)
-    print("\n".join(measure(training, args.counts, args.baselines, seeds, out, args.jobs)))
+    print("\n".join(measure(training, training.system2(), args.counts, args.baselines, seeds, out)))
     return 0
 
 
 def measure(
-    training: Training, counts: Sequence[int], baselines: Sequence[str], seeds: Sequence[int], out: Path, jobs: int
+    training: Training,
+    system2: System2,
+    counts: Sequence[int],
+    baselines: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
 ) -> list[str]:
     """Train and run what `out` lacks, write table and pictures there, and return what they say as text."""
-    system2 = training.system2()
     bundles = {out / POLICIES / f"{training.family}_{count:04d}": count for count in counts}
     taught = [teach(training, system2, count, bundle) for bundle, count in bundles.items()]
     learners = {str(bundle): count for bundle, count in bundles.items()}
-    rows, left_out = _episodes(training.lessons.names, [*learners, *baselines], seeds, out / EPISODES, jobs)
+    rows, left_out = _episodes(training.lessons.names, [*learners, *baselines], seeds, out / EPISODES, training.jobs)
     trials = trials_of(rows, learners)
     write_trials(out / TABLE, trials)
     curves = learning_curves(trials)

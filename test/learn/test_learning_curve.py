@@ -32,6 +32,11 @@ def reaching(data, tmp_path_factory):
     return dataclasses.replace(training(tmp_path_factory.mktemp("run"), "act", data), lessons=lessons, name="reach")
 
 
+@pytest.fixture(scope="module")
+def system2(reaching):
+    return reaching.system2()
+
+
 def test_more_demonstrations_are_the_fewer_ones_and_others(data):
     sets = [nested(data, count, 0) for count in (1, 2, 4)]
     for chosen, count in zip(sets, (1, 2, 4), strict=True):
@@ -67,8 +72,8 @@ def test_as_many_are_collected_as_leave_enough(tmp_path):
     assert episodes_for(10, [tmp_path, tmp_path / "none"]) == 150
 
 
-def test_the_lowest_held_out_loss_is_kept_and_found_again(reaching, tmp_path):
-    lessons, context = reaching.lessons, reaching.system2().context
+def test_the_lowest_held_out_loss_is_kept_and_found_again(reaching, system2, tmp_path):
+    lessons, context = reaching.lessons, system2.context
     batches = lessons.actions(lessons.data.held_out(), context, 16, 2)
     modules = []
     for seed, scale in enumerate((1.0, 0.01, 30.0)):
@@ -96,20 +101,19 @@ def test_the_lowest_held_out_loss_is_kept_and_found_again(reaching, tmp_path):
         LowestLoss(tmp_path / "lowest.pt", "this", batches)
 
 
-def test_from_demonstrations_to_the_table_and_once_only(reaching, tmp_path):
+def test_from_demonstrations_to_the_table_and_once_only(reaching, system2, tmp_path):
     # Killed before its bundle was whole: what is trained by then is not trained again.
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        teach(reaching, reaching.system2(), 1, tmp_path / "file" / "bundle")
+        teach(reaching, system2, 1, tmp_path / "file" / "bundle")
     checkpoint = reaching.run / "act" / "1" / "action.pt"
     trained = checkpoint.stat().st_mtime_ns
 
-    text = measure(reaching, [1], ["expert", "pid"], [SEED], tmp_path, 1)
+    text = measure(reaching, system2, [1], ["expert"], [SEED], tmp_path)
     assert checkpoint.stat().st_mtime_ns == trained
     assert {(t.task, t.controller, t.demonstrations, t.seed) for t in read_trials(tmp_path / TABLE)} == {
         ("reach", "act", 1, SEED),
         ("reach", "expert", None, SEED),
-        ("reach", "pid", None, SEED),
     }
     assert any("act never reaches expert (100.0 %) up to 1 demonstrations: below" in line for line in text)
     assert (tmp_path / "reach_act_demonstrations.png").stat().st_size > 10_000
@@ -120,10 +124,10 @@ def test_from_demonstrations_to_the_table_and_once_only(reaching, tmp_path):
     assert fact["kept_at"] in (1, 2)
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.onnx")}
-    assert measure(reaching, [1], ["expert", "pid"], [SEED], tmp_path, 1) == text
+    assert measure(reaching, system2, [1], ["expert"], [SEED], tmp_path) == text
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.onnx")} == before
     with pytest.raises(ConfigError, match="act_0001: got a bundle of another training"):
-        teach(reaching, reaching.system2(), 3, bundle)
+        teach(reaching, system2, 3, bundle)
 
 
 @pytest.mark.parametrize(
