@@ -85,6 +85,7 @@ class Context:
 
     keys_values: (layers, 2, heads, tokens, head_size) float32, already projected for System 1's cross-attention.
     stamp_ns: the oldest picture used, ROS time. image_stamps_ns: one for each camera of the bundle.
+    observation_stamp_ns: of the joints it was made with.
     """
 
     bundle_id: str
@@ -93,6 +94,7 @@ class Context:
     instruction: str
     keys_values: npt.NDArray[np.float32]
     image_stamps_ns: tuple[int, ...] = ()
+    observation_stamp_ns: int = 0
     inference_ms: float = 0.0
 
 

@@ -58,6 +58,7 @@ class System2:
             instruction=instruction,
             keys_values=keys_values,
             image_stamps_ns=tuple(image.stamp_ns for image in used),
+            observation_stamp_ns=sample.stamp_ns,
             inference_ms=inference_ms,
         )
         self._sequence += 1

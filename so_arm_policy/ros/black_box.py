@@ -18,14 +18,12 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 from sensor_msgs.msg import JointState
 
-from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import JointSample, MotorCommand, MotorSample, Proposal
+from so_arm_policy.evaluate.bags.types import exact, known_types
 from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.safety.values import TickInput, Verdict
@@ -35,7 +33,6 @@ MOST_WAITING = 8  # bags to be written; each keeps its own ticks in memory
 SETTLE_S = 0.5  # before the work begins: the arm brakes first, undisturbed
 BREATH_S = 0.001  # rest after the messages of each tick, so that the tick thread finds the interpreter free
 LAST_SECOND = 2**31 - 1  # that a stamp can say
-ENCAPSULATION = 4  # bytes before a serialised message that say how it is: little-endian CDR
 OURS = re.compile(r"black_box_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d_\w[\w-]*|\.black_box_\w+\.unfinished")
 TYPES = {
     JointCommand: "so_arm_policy/msg/JointCommand",
@@ -67,9 +64,6 @@ class BlackBox:
             seconds: how far back a bag reaches.
             rate_hz: ticks a second.
             namespace: of the live topics, which the bag gives the same names.
-
-        Raises:
-            ConfigError: the package's message definitions are not installed.
         """
         self.failure = ""
         self.written: Path | None = None
@@ -78,7 +72,9 @@ class BlackBox:
         self._namespace = namespace.rstrip("/")
         self._ticks: deque[Noted] = deque(maxlen=max(1, round(seconds * rate_hz)))
         # Made now: it takes a fifth of a second of the interpreter, which ticks could not spare later.
-        self._types = _message_types()
+        self._types = known_types()
+        for name in TYPES.values():
+            self._types.get_msgdef(name)  # makes its code, once
         # Looked up once, so that naming a bag needs no file system, which may keep the tick thread waiting.
         self._names: set[str] = set()
         with suppress(OSError):
@@ -171,7 +167,7 @@ class BlackBox:
                         typestore=self._types,
                         offered_qos_profiles=[_quality(topic)],
                     )
-                writer.write(connections[topic.name], at_ns, _serialized(msg, self._types))
+                writer.write(connections[topic.name], at_ns, exact(serialize_message(msg), TYPES[type(msg)]))
             self._hurry.wait(BREATH_S)
 
     def _move(self, bag: Path, path: Path) -> Path:
@@ -265,29 +261,6 @@ def _status_msg(now_ns: int, verdict: Verdict) -> SafetyStatus:
     )
     msg.header.stamp = convert.time_msg(now_ns)
     return msg
-
-
-def _message_types() -> Typestore:
-    """Return what the bag is told of its message types. Raises ConfigError."""
-    store = get_typestore(Stores.ROS2_JAZZY)
-    for name in TYPES.values():
-        if name not in store.fielddefs:
-            text = find_shipped("msg", f"{name.rpartition('/')[2]}.msg").read_text(encoding="utf-8")
-            store.register(get_types_from_msg(text, name))
-        store.get_msgdef(name)  # makes its code, once
-    return store
-
-
-def _serialized(msg: Any, store: Typestore) -> bytes:
-    """Return what the live topic carries.
-
-    That ends where the message does. `serialize_message` returns all the room that Fast DDS asked for, up to a dozen
-    bytes more where a list of doubles is empty, and strict readers refuse the bag for them.
-    """
-    raw: bytes = serialize_message(msg)
-    layout = store.get_msgdef(TYPES[type(msg)])
-    _, end = layout.deserialize_cdr_le(memoryview(raw)[ENCAPSULATION:], 0, layout.cls, store)
-    return raw[: ENCAPSULATION + end]
 
 
 def _quality(topic: topics.Topic) -> Qos:

@@ -154,6 +154,7 @@ def context(msg: SceneContext) -> Context:
         instruction=msg.instruction,
         keys_values=keys_values,
         image_stamps_ns=tuple(stamp_ns(s) for s in msg.image_stamps),
+        observation_stamp_ns=stamp_ns(msg.observation_stamp),
         inference_ms=float(msg.inference_ms),
     )
 
@@ -163,6 +164,7 @@ def context_msg(value: Context) -> SceneContext:
     msg = SceneContext(sequence=value.sequence, bundle_id=value.bundle_id, instruction=value.instruction)
     msg.header.stamp = time_msg(value.stamp_ns)
     msg.image_stamps = [time_msg(ns) for ns in value.image_stamps_ns]
+    msg.observation_stamp = time_msg(value.observation_stamp_ns)
     msg.shape = array.array("I", value.keys_values.shape)
     msg.dtype = "float32"
     msg.data = array.array("B", np.ascontiguousarray(value.keys_values, dtype="<f4").tobytes())

@@ -24,6 +24,7 @@ from so_arm_policy.ros.sole_writer import SoleWriter, rivals
 from so_arm_policy.ros.status import StatusWriter
 from so_arm_policy.ros.supervisor_services import SupervisorServices
 from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig
+from so_arm_policy.ros.traces import SupervisorTrace
 from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
@@ -67,6 +68,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         self._sources = rules.sources
         self._rivals: tuple[Fault, ...] = ()
         self._status = StatusWriter(self.speak(topics.SAFETY_STATUS))
+        self._trace = SupervisorTrace(self.speak(topics.SAFETY_TICK))
         self.listen(topics.JOINT_STATES, self.on_joint_states)
         self.listen(topics.MOTOR_STATES, self._on_motor_states)
         for source in rules.sources:
@@ -100,6 +102,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
             self._bag = str(self._black_box.save(verdict.code))
         self._status.update(self._supervisor, verdict, now_ns, self._bag)
         self._asked.answer(requests, verdict.refused)
+        self._trace.say(given, verdict, self._supervisor.source)
 
     def stop(self) -> None:
         """End the ticks, and write what waits to be written."""

@@ -66,6 +66,8 @@ class StackOptions:
     params_file: str = _option("", "YAML file of ROS parameters on top of all this")
     log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
     seed: int = _option(0, "seed of the simulator's scene")
+    record: bool = _option(False, "record every topic to a bag")
+    bag: str = _option("", "folder of that bag, new; empty: bag_DATE in so_arm_policy/bags in $ROS_HOME or ~/.ros")
 
     def __post_init__(self) -> None:
         """Refuse what no stack can be made of. Raises ConfigError."""
@@ -140,7 +142,9 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     """Return the nodes, in the order in which they are started. Raises ConfigError or BundleError."""
     options = resolved(options)
     robot = load_robot(options.description)
-    specs = _robot_nodes(options, robot)
+    # First, so that it hears how the others begin.
+    specs = [recorder(options)] if options.record else []
+    specs += _robot_nodes(options, robot)
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
     if options.control_source == "system1":
         specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
@@ -149,6 +153,11 @@ def stack(options: StackOptions) -> list[NodeSpec]:
         specs.append(_node(options, options.control_source, options.control_source, {}))
     specs.append(_node(options, "safety_supervisor", "safety_supervisor", {"source": options.control_source}))
     return specs
+
+
+def recorder(options: StackOptions, **given: Value) -> NodeSpec:
+    """Return the node that records the stack; `given` are more of its parameters."""
+    return _node(options, "recorder", "recorder", {"bag": options.bag, **given})
 
 
 def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:

@@ -19,6 +19,7 @@ from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.status import moves
 from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
+from so_arm_policy.ros.traces import System1Trace
 
 NAME = "system1"
 
@@ -71,6 +72,7 @@ class System1Node(TickNode[System1Config]):
         self._sequence = 0
         self._proposals = self.speak(topics.proposal(NAME))
         self._chunk_topic = self.speak(topics.CHUNK)
+        self._trace = System1Trace(self.speak(topics.SYSTEM1_TICK), config.seed, config.joining)
         self.listen(topics.JOINT_STATES, self.on_joint_states)
         self.listen(topics.CONTEXT, self._on_context)
         self.listen(topics.SAFETY_STATUS, self._on_status)
@@ -145,12 +147,14 @@ class System1Node(TickNode[System1Config]):
         if sample is None or context is None or not self._worker.is_free():
             return
         try:
-            request = self._system1.request(now_ns, sample, context, self._following)
+            following = self._following
+            request = self._system1.request(now_ns, sample, context, following)
         except InputError as error:
             self.report("request", str(error))
             return
         self._due_tick = tick.index + self._every
         self._worker.ask(request)
+        self._trace.say(request, context, following, now_ns)
 
     def _on_chunk(self, chunk: Chunk) -> None:
         self.counts["inferences"] += 1

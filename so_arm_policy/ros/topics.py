@@ -10,7 +10,16 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from so_arm_policy.msg import ActionChunk, JointCommand, MotorStates, SafetyStatus, SceneContext, SimState
+from so_arm_policy.msg import (
+    ActionChunk,
+    JointCommand,
+    MotorStates,
+    SafetyStatus,
+    SceneContext,
+    SimState,
+    SupervisorTick,
+    System1Tick,
+)
 from so_arm_policy.srv import SelectSource, SetScene
 
 
@@ -23,6 +32,7 @@ BEST_EFFORT = _newest(ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = _newest(ReliabilityPolicy.RELIABLE)
 LATCHED = _newest(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 DEFAULT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
+EVERY = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=240, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,9 @@ JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE)
 INSTRUCTION = Topic("instruction", String, LATCHED)
 CONTEXT = Topic("system2/context", SceneContext, RELIABLE)
 CHUNK = Topic("system1/chunk", ActionChunk, BEST_EFFORT)
+SYSTEM1_TICK = Topic("system1/tick", System1Tick, EVERY)
 SAFETY_STATUS = Topic("safety/status", SafetyStatus, LATCHED)
+SAFETY_TICK = Topic("safety/tick", SupervisorTick, EVERY)
 PID_GOAL = Topic("pid/goal", JointState, LATCHED)
 SIM_STATE = Topic("sim/state", SimState, BEST_EFFORT)
 SIM_TASK = Topic("sim/task", DiagnosticStatus, DEFAULT)

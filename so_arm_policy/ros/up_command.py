@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack
 from so_arm_policy.ros.up import Stack
 
 POLL_S = 0.1
@@ -36,13 +37,17 @@ def run(args: argparse.Namespace) -> int:
     Returns 0 when stopped on purpose and every node ended cleanly, 1 when a node kept dying or did not end cleanly,
     2 when a node cannot run with what it was given.
     """
-    if not 0.0 <= args.duration < float("inf"):
-        raise ConfigError(f"--duration: got {args.duration}, expected seconds, 0 or more")
     options = StackOptions(**{f.name: getattr(args, f.name) for f in dataclasses.fields(StackOptions)})
-    specs = stack(options)
+    return run_specs(stack(options), args.duration, restart=not args.no_restart)
+
+
+def run_specs(specs: Sequence[NodeSpec], duration_s: float, restart: bool) -> int:
+    """Run nodes until a signal or for `duration_s` (0: no end); return the exit code as `run`. Raises ConfigError."""
+    if not 0.0 <= duration_s < float("inf"):
+        raise ConfigError(f"--duration: got {duration_s}, expected seconds, 0 or more")
     signals_seen = _note_signals()
-    nodes = Stack(specs, _Printer([s.name for s in specs]), restart=not args.no_restart)
-    end_at = time.monotonic() + args.duration if args.duration else float("inf")
+    nodes = Stack(specs, _Printer([s.name for s in specs]), restart=restart)
+    end_at = time.monotonic() + duration_s if duration_s else float("inf")
     with nodes:
         while nodes.poll() and time.monotonic() < end_at and not signals_seen:
             time.sleep(POLL_S)
