@@ -12,6 +12,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.ros.replay_command import replay
+from so_arm_policy.ros.replay_node import ReplayConfig
 from so_arm_policy.ros.stack import PACKAGE, NodeSpec, StackOptions, stack
 
 UNUSABLE = 2  # a node's exit code: starting it again would not help (see ros/run.py)
@@ -28,12 +30,39 @@ def launch_description(**defaults: str | None) -> LaunchDescription:
     return LaunchDescription([*arguments, OpaqueFunction(function=_actions)])
 
 
+def replay_description() -> LaunchDescription:
+    """Return the replay of a bag, which ends with it; its arguments are the parameters of its node but the robot."""
+    arguments = [
+        DeclareLaunchArgument(
+            option.name,
+            default_value=None if option.name == "bag" else _text(option.default),
+            description=option.metadata["description"],
+            choices=BOOLS if isinstance(option.default, bool) else option.metadata["choices"] or None,
+        )
+        for option in _replay_options()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_replay_actions)])
+
+
+def _replay_options() -> list["dataclasses.Field[Any]"]:
+    return [option for option in dataclasses.fields(ReplayConfig) if option.name != "robot"]
+
+
+def _replay_actions(context: LaunchContext) -> list[Any]:
+    given = {o.name: _read(o, context.launch_configurations[o.name]) for o in _replay_options()}
+    node = _node(replay(given.pop("bag"), given), respawn=False)
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[Shutdown(reason="the bag ended")]))]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _argument(option: "dataclasses.Field[Any]", defaults: dict[str, str | None]) -> DeclareLaunchArgument:
     is_bool = isinstance(option.default, bool)
-    default = str(option.default).lower() if is_bool else str(option.default)
     return DeclareLaunchArgument(
         option.name,
-        default_value=defaults.get(option.name, default),
+        default_value=defaults.get(option.name, _text(option.default)),
         description=option.metadata["help"],
         choices=BOOLS if is_bool else option.metadata["choices"] or None,
     )
@@ -43,13 +72,17 @@ def options_from(configurations: dict[str, str]) -> StackOptions:
     """Return the options that a launch was given as text. Raises ConfigError."""
     values: dict[str, Any] = {}
     for option in dataclasses.fields(StackOptions):
-        text = configurations[option.name]
-        try:
-            read: Callable[[str], Any] = _bool if isinstance(option.default, bool) else type(option.default)
-            values[option.name] = read(text)
-        except ValueError as error:
-            raise ConfigError(f"{option.name}: got {text!r}, expected {type(option.default).__name__}") from error
+        values[option.name] = _read(option, configurations[option.name])
     return StackOptions(**values)
+
+
+def _read(option: "dataclasses.Field[Any]", text: str) -> Any:
+    """Return the value of an option that a launch was given as text. Raises ConfigError."""
+    try:
+        read: Callable[[str], Any] = _bool if isinstance(option.default, bool) else type(option.default)
+        return read(text)
+    except ValueError as error:
+        raise ConfigError(f"{option.name}: got {text!r}, expected {type(option.default).__name__}") from error
 
 
 def _bool(text: str) -> bool:
@@ -67,7 +100,7 @@ def _on_exit(event: ProcessExited, context: LaunchContext) -> list[Any] | None:
     return None
 
 
-def _node(spec: NodeSpec) -> Node:
+def _node(spec: NodeSpec, respawn: bool = True) -> Node:
     # Text stays text: without the type, launch would read '1' as a number.
     values = {n: ParameterValue(v, value_type=str) if isinstance(v, str) else v for n, v in spec.parameters.items()}
     return Node(
@@ -80,6 +113,6 @@ def _node(spec: NodeSpec) -> Node:
         additional_env=dict(spec.env),
         ros_arguments=["--log-level", spec.log_level],
         output="screen",
-        respawn=True,
+        respawn=respawn,
         respawn_delay=RESPAWN_S,
     )

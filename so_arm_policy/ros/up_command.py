@@ -41,8 +41,11 @@ def run(args: argparse.Namespace) -> int:
     return run_specs(stack(options), args.duration, restart=not args.no_restart)
 
 
-def run_specs(specs: Sequence[NodeSpec], duration_s: float, restart: bool) -> int:
-    """Run nodes until a signal or for `duration_s` (0: no end); return the exit code as `run`. Raises ConfigError."""
+def run_specs(specs: Sequence[NodeSpec], duration_s: float, restart: bool, may_end: bool = False) -> int:
+    """Run nodes until a signal or for `duration_s` (0: no end); return the exit code as `run`. Raises ConfigError.
+
+    may_end: a node that ends by itself, without a failure, has done its work.
+    """
     if not 0.0 <= duration_s < float("inf"):
         raise ConfigError(f"--duration: got {duration_s}, expected seconds, 0 or more")
     signals_seen = _note_signals()
@@ -52,6 +55,8 @@ def run_specs(specs: Sequence[NodeSpec], duration_s: float, restart: bool) -> in
         while nodes.poll() and time.monotonic() < end_at and not signals_seen:
             time.sleep(POLL_S)
         ended_before = {name: len(codes) for name, codes in nodes.exit_codes.items()}
+    if may_end and all(codes == [0] for codes in nodes.exit_codes.values()):
+        return 0
     return _exit_code(nodes, ended_before)
 
 

@@ -74,6 +74,18 @@ def test_text_that_is_no_number_is_refused():
         launching.options_from({**configurations, "use_sim_time": "false"})
 
 
+def test_the_replay_s_arguments_are_the_parameters_of_its_node(tmp_path):
+    arguments = arguments_of("replay.launch.py")
+    assert arguments["bag"].default_value is None
+    assert {"rate", "loop", "start", "topics", "clock", "remap", "joints"} <= set(arguments)
+    context = LaunchContext()
+    for name, argument in arguments.items():
+        default = "".join(part.perform(context) for part in argument.default_value or [])
+        context.launch_configurations[name] = {"bag": str(tmp_path), "rate": "2.5"}.get(name, default)
+    node, _ = launching._replay_actions(context)
+    assert node.node_executable == "replay"
+
+
 @launch_pytest.fixture
 def running():
     source = PythonLaunchDescriptionSource(str(LAUNCH / "sim.launch.py"))

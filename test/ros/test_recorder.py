@@ -24,7 +24,6 @@ from so_arm_policy.ros.recorder_node import RecorderNode
 from so_arm_policy.ros.safety_supervisor_node import SafetySupervisorNode
 from so_arm_policy.ros.stack import StackOptions, stack
 
-
 JOINT_STATE = "sensor_msgs/msg/JointState"
 
 

@@ -23,11 +23,12 @@ LARGEST_RECORD = 1 << 28
 
 @dataclass(frozen=True)
 class Channel:
-    """One topic of a file. encoding: of its messages, "cdr" for ROS 2."""
+    """One topic of a file. encoding: of its messages, "cdr" for ROS 2; qualities: of service, as in rosbag2."""
 
     topic: str
     kind: str
     encoding: str
+    qualities: str = ""
 
 
 class McapScan:
@@ -126,8 +127,9 @@ class McapScan:
             elif kind == mcap_file.CHANNEL:
                 number, schema = struct.unpack_from("<HH", data)
                 topic, at = _text(data, 4)
-                encoding, _ = _text(data, at)
-                self.channels[number] = Channel(topic, self._schemas.get(schema, ""), encoding)
+                encoding, at = _text(data, at)
+                given = _pairs(data, at).get("offered_qos_profiles", "")
+                self.channels[number] = Channel(topic, self._schemas.get(schema, ""), encoding, given)
         except (struct.error, ValueError):
             self.damage["a record that makes no sense"] += 1
 
@@ -138,6 +140,16 @@ def _text(data: memoryview, at: int) -> tuple[str, int]:
     if size > len(data) - at - 4:
         raise ValueError(f"got a text of {size} bytes in {len(data)}")
     return str(data[at + 4 : at + 4 + size], "utf-8"), at + 4 + size
+
+
+def _pairs(data: memoryview, at: int) -> dict[str, str]:
+    """Return the map of strings at `at`. Raises ValueError or struct.error."""
+    (size,) = struct.unpack_from("<I", data, at)
+    at, end, found = at + 4, at + 4 + size, {}
+    while at < min(end, len(data)):
+        key, at = _text(data, at)
+        found[key], at = _text(data, at)
+    return found
 
 
 def _unpacked(data: bytes) -> memoryview:

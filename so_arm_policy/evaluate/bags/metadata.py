@@ -58,6 +58,27 @@ def qualities_text(qualities: Sequence[Quality]) -> str:
     return yaml.safe_dump(rows, sort_keys=False).rstrip()
 
 
+def qualities(given: Any) -> tuple[Quality, ...]:
+    """Return the qualities of service in a bag's text or list of any version; what makes no sense is left out."""
+    try:
+        rows = yaml.safe_load(given) if isinstance(given, str) else given
+        return tuple(
+            Quality(
+                reliability=_name(row["reliability"], RELIABILITY, "RELIABLE"),
+                durability=_name(row["durability"], DURABILITY, "VOLATILE"),
+                depth=min(max(int(row["depth"]), 0), 1000),
+            )
+            for row in rows or []
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
+        return ()
+
+
+def _name(given: Any, names: Mapping[str, int], default: str) -> str:
+    """Return the name of a quality that is given by number (to version 8) or by name (from version 9 on)."""
+    return next((name for name, number in names.items() if given in (number, name.lower())), default)
+
+
 def metadata(
     file: str, topics: Sequence[TopicEntry], span_ns: tuple[int, int], custom: Mapping[str, str]
 ) -> dict[str, Any]:

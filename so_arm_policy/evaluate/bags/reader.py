@@ -13,7 +13,7 @@ from rosbags.rosbag2 import Reader
 
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.evaluate.bags.mcap_scan import McapScan
-from so_arm_policy.evaluate.bags.metadata import FILE_NAME
+from so_arm_policy.evaluate.bags.metadata import FILE_NAME, Quality, qualities
 from so_arm_policy.evaluate.bags.types import decoded, is_known
 
 STORAGES = (".mcap", ".db3")
@@ -46,7 +46,9 @@ class Bag:
         self.path = path
         self.damage: Counter[str] = Counter()
         self.custom: dict[str, str] = {}
-        self.kinds: dict[str, str] = {}  # topic -> message type, as far as known before reading
+        # By topic, as far as known before reading.
+        self.kinds: dict[str, str] = {}
+        self.qualities: dict[str, tuple[Quality, ...]] = {}
         if not path.exists():
             raise InputError(f"bag {path}: got no such file or folder, expected a bag")
         self._sources = self._of_folder(path) if path.is_dir() else [self._of_file(path, "")]
@@ -89,6 +91,7 @@ class Bag:
             for entry in values.get("topics_with_message_count") or []:
                 given = entry["topic_metadata"]
                 self.kinds[str(given["name"])] = str(given["type"])
+                self.qualities[str(given["name"])] = qualities(given.get("offered_qos_profiles"))
         except FileNotFoundError:
             self.damage[f"no {FILE_NAME}"] += 1
             return {}
@@ -107,6 +110,7 @@ class Bag:
     def _by_scan(self, path: Path, packed: bool) -> Source:
         scan = McapScan(path)
         self.kinds.update({c.topic: c.kind for c in scan.channels.values()})
+        self.qualities.update({c.topic: qualities(c.qualities) for c in scan.channels.values()})
         scan.damage = self.damage  # one count for all files of the bag
 
         def records() -> Iterator[Record]:

@@ -89,7 +89,7 @@ def encoded(message: Any, name: str) -> bytes:
     return bytes(known_types().serialize_cdr(message, name))
 
 
-def message(name: str, **values: Any) -> Any:
+def message(name: str, /, **values: Any) -> Any:
     """Return a message of known type `name`."""
     return known_types().types[name](**values)
 
