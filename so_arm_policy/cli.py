@@ -30,6 +30,9 @@ COMMANDS = {
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "compare": Command("so_arm_policy.evaluate.compare_command", "compare policies and hand-crafted controllers"),
     "compare-ros": Command("so_arm_policy.ros.live_compare_command", "compare them through the live graph, too"),
+    "evaluate-bag": Command(
+        "so_arm_policy.evaluate.evaluate_bag_command", "run a bag through a policy and the supervisor"
+    ),
     "calibrate": Command(
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),

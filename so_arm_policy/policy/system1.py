@@ -136,8 +136,40 @@ class System1:
         self._check_sample(now_ns, sample)
         self._check_context(now_ns, context)
         prefix = self._prefix(sample, self._max_divergence_rad if following else RESTART_RAD)
-        request = ActRequest(
-            sequence=self._sequence,
+        request = self._request(self._sequence, sample, context, prefix, self._before(sample.stamp_ns))
+        self._sequence += 1
+        return request
+
+    def request_again(
+        self,
+        now_ns: int,
+        sequence: int,
+        sample: JointSample,
+        context: Context,
+        prefix: npt.NDArray[np.float32],
+        before: Chunk | None,
+    ) -> ActRequest:
+        """Return the request that was made at ROS time `now_ns` with this `prefix`, (P, n) rad; forgets no motion.
+
+        Raises InputError as `request`.
+        """
+        self._check_sample(now_ns, sample)
+        self._check_context(now_ns, context)
+        expected = len(self._offsets_ns), len(self._manifest.joints)
+        if prefix.shape != expected or not np.isfinite(prefix).all():
+            raise InputError(f"prefix: got {prefix.shape}, expected {expected} finite numbers")
+        return self._request(sequence, sample, context, prefix, before)
+
+    def _request(
+        self,
+        sequence: int,
+        sample: JointSample,
+        context: Context,
+        prefix: npt.NDArray[np.float32],
+        before: Chunk | None,
+    ) -> ActRequest:
+        return ActRequest(
+            sequence=sequence,
             observation_stamp_ns=sample.stamp_ns,
             context_stamp_ns=context.stamp_ns,
             keys_values=context.keys_values,
@@ -145,10 +177,8 @@ class System1:
             noise=self._noise,
             prefix=prefix,
             novelty=self._novelty,
-            before=self._before(sample.stamp_ns),
+            before=before,
         )
-        self._sequence += 1
-        return request
 
     def infer(self, request: ActRequest) -> Chunk:
         """Return the chunk that follows from `request`, a pure function of it. Raises BundleError."""

@@ -1,4 +1,7 @@
-"""Messages to core values and back. Joints are matched by name in every message; nothing else leaves this file."""
+"""Messages to core values and back. Joints are matched by name in every message; nothing else leaves this file.
+
+The way from messages to values is that of bags (evaluate/bags/messages.py): live and from a bag are the same.
+"""
 
 import array
 import json
@@ -17,14 +20,17 @@ from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.robot import CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, MotorCommand, MotorSample, Proposal
+from so_arm_policy.core.values import CameraImage, Chunk, Context, MotorCommand, MotorSample, Proposal
+from so_arm_policy.evaluate.bags.messages import camera_image as camera_image
+from so_arm_policy.evaluate.bags.messages import chunk as chunk
+from so_arm_policy.evaluate.bags.messages import context as context
+from so_arm_policy.evaluate.bags.messages import joint_sample as joint_sample
+from so_arm_policy.evaluate.bags.messages import motor_command as motor_command
+from so_arm_policy.evaluate.bags.messages import motor_sample as motor_sample
+from so_arm_policy.evaluate.bags.messages import proposal as proposal
+from so_arm_policy.evaluate.bags.messages import stamp_ns as stamp_ns
 from so_arm_policy.msg import ActionChunk, JointCommand, MotorStates, SceneContext, SimState
 from so_arm_policy.sim.scene import Scene
-
-
-def stamp_ns(stamp: Time | Duration) -> int:
-    """Nanoseconds of a stamp or a duration."""
-    return int(stamp.sec) * NS + int(stamp.nanosec)
 
 
 def time_msg(ns: int) -> Time:
@@ -38,16 +44,6 @@ def doubles(values: npt.ArrayLike) -> "array.array[float]":
     return array.array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())
 
 
-def joint_sample(msg: JointState, robot: RobotConfig, received_ns: int) -> JointSample:
-    """Return the robot's joints in its order; joints of others are ignored, no velocities count as zero.
-
-    Raises InputError when a joint is missing, double or not finite.
-    """
-    q = robot.order(msg.name, msg.position, "joint_states position")
-    dq = robot.order(msg.name, msg.velocity, "joint_states velocity") if len(msg.velocity) else np.zeros_like(q)
-    return JointSample(stamp_ns=stamp_ns(msg.header.stamp), received_ns=received_ns, q=q, dq=dq)
-
-
 def joint_state(robot: RobotConfig, now_ns: int, q: FloatArray, dq: FloatArray | None = None) -> JointState:
     """Return the message of positions q (n,) rad and velocities dq (n,) rad/s in the robot's order."""
     msg = JointState()
@@ -59,20 +55,6 @@ def joint_state(robot: RobotConfig, now_ns: int, q: FloatArray, dq: FloatArray |
     return msg
 
 
-def motor_command(msg: JointState, robot: RobotConfig) -> MotorCommand:
-    """Return what joint_command asks for. Raises InputError when a joint is missing, double or not finite.
-
-    effort: empty, or the most that each motor may use; all 0: none, the arm goes limp. Nothing else is understood.
-    """
-    q = robot.order(msg.name, msg.position, "joint_command position")
-    if not len(msg.effort):
-        return MotorCommand(q)
-    effort = robot.order(msg.name, msg.effort, "joint_command effort")
-    if effort.any():
-        raise InputError(f"joint_command effort: got {effort}, expected nothing, or all 0 for no torque")
-    return MotorCommand(q, limp=True)
-
-
 def motor_command_msg(robot: RobotConfig, now_ns: int, value: MotorCommand, writer: str = "") -> JointState:
     """Return the message of a joint_command that `writer` signs."""
     msg = joint_state(robot, now_ns, value.q)
@@ -82,24 +64,6 @@ def motor_command_msg(robot: RobotConfig, now_ns: int, value: MotorCommand, writ
     return msg
 
 
-def motor_sample(msg: MotorStates, robot: RobotConfig, received_ns: int) -> MotorSample:
-    """Return what the motors report, in the robot's order. Raises InputError when a joint or a value is missing."""
-    names = list(msg.joint_names)
-    for what in ("load", "temperature", "voltage", "torque_on"):
-        if len(getattr(msg, what)) != len(names):
-            got = f"{len(names)} names and {len(getattr(msg, what))} values of {what}"
-            raise InputError(f"motor_states: got {got}, expected as many of each")
-    at = robot.order(names, range(len(names)), "motor_states").astype(np.int64)
-    return MotorSample(
-        stamp_ns=stamp_ns(msg.header.stamp),
-        received_ns=received_ns,
-        load=np.array(msg.load, dtype=np.float64)[at],
-        temperature_c=np.array(msg.temperature, dtype=np.float64)[at],
-        voltage_v=np.array(msg.voltage, dtype=np.float64)[at],
-        torque_on=np.array(msg.torque_on, dtype=np.bool_)[at],
-    )
-
-
 def motor_states_msg(robot: RobotConfig, value: MotorSample) -> MotorStates:
     """Return the message of what the motors report."""
     msg = MotorStates(joint_names=list(robot.joint_names), torque_on=value.torque_on.tolist())
@@ -107,22 +71,6 @@ def motor_states_msg(robot: RobotConfig, value: MotorSample) -> MotorStates:
     msg.load, msg.temperature = doubles(value.load), doubles(value.temperature_c)
     msg.voltage = doubles(value.voltage_v)
     return msg
-
-
-def proposal(msg: JointCommand, received_ns: int) -> Proposal:
-    """Return the command as it arrived: judging it is the supervisor's work."""
-    return Proposal(
-        source=msg.source,
-        sequence=int(msg.sequence),
-        stamp_ns=stamp_ns(msg.header.stamp),
-        observation_stamp_ns=stamp_ns(msg.observation_stamp),
-        received_ns=received_ns,
-        joint_names=tuple(msg.joint_names),
-        q=np.array(msg.position, dtype=np.float64),
-        dq=np.array(msg.velocity, dtype=np.float64) if len(msg.velocity) else None,
-        disagreement=float(msg.disagreement),
-        novelty=float(msg.novelty),
-    )
 
 
 def joint_command(value: Proposal) -> JointCommand:
@@ -135,28 +83,6 @@ def joint_command(value: Proposal) -> JointCommand:
     if value.dq is not None:
         msg.velocity = doubles(value.dq)
     return msg
-
-
-def context(msg: SceneContext) -> Context:
-    """Return System 2's context. Raises InputError when shape, dtype and data disagree."""
-    shape = tuple(int(n) for n in msg.shape)
-    if msg.dtype != "float32" or len(shape) != 5 or math.prod(shape) * 4 != len(msg.data):
-        raise InputError(
-            f"context: got {msg.dtype!r}, shape {shape}, {len(msg.data)} bytes, expected float32, 5 sizes, "
-            f"{math.prod(shape) * 4} bytes"
-        )
-    keys_values = np.frombuffer(msg.data, dtype="<f4").reshape(shape)
-    keys_values.setflags(write=False)
-    return Context(
-        bundle_id=msg.bundle_id,
-        sequence=int(msg.sequence),
-        stamp_ns=stamp_ns(msg.header.stamp),
-        instruction=msg.instruction,
-        keys_values=keys_values,
-        image_stamps_ns=tuple(stamp_ns(s) for s in msg.image_stamps),
-        observation_stamp_ns=stamp_ns(msg.observation_stamp),
-        inference_ms=float(msg.inference_ms),
-    )
 
 
 def context_msg(value: Context) -> SceneContext:
@@ -172,26 +98,6 @@ def context_msg(value: Context) -> SceneContext:
     return msg
 
 
-def chunk(msg: ActionChunk, robot: RobotConfig) -> Chunk:
-    """Return the chunk with its columns in the robot's order. Raises InputError."""
-    rows, columns = int(msg.horizon), len(msg.joint_names)
-    if rows < 1 or rows * columns != len(msg.positions) or stamp_ns(msg.dt) <= 0:
-        raise InputError(
-            f"chunk: got {len(msg.positions)} positions, dt {stamp_ns(msg.dt)} ns, expected {rows} x {columns}, dt > 0"
-        )
-    table = np.array(msg.positions, dtype=np.float64).reshape(rows, columns)
-    positions = np.array([robot.order(msg.joint_names, row.tolist(), "chunk") for row in table])
-    positions.setflags(write=False)
-    return Chunk(
-        sequence=int(msg.sequence),
-        observation_stamp_ns=stamp_ns(msg.observation_stamp),
-        context_stamp_ns=stamp_ns(msg.context_stamp),
-        start_ns=stamp_ns(msg.start),
-        dt_ns=stamp_ns(msg.dt),
-        positions=positions,
-    )
-
-
 def chunk_msg(value: Chunk, robot: RobotConfig, now_ns: int) -> ActionChunk:
     """Return the message of a chunk whose inference ended at ROS time `now_ns`."""
     msg = ActionChunk(sequence=value.sequence, joint_names=list(robot.joint_names), horizon=len(value.positions))
@@ -203,21 +109,6 @@ def chunk_msg(value: Chunk, robot: RobotConfig, now_ns: int) -> ActionChunk:
     msg.dt = Duration(sec=sec, nanosec=nanosec)
     msg.positions = doubles(value.positions)
     return msg
-
-
-def camera_image(msg: Image, camera: CameraConfig) -> CameraImage:
-    """Return one picture. Raises InputError unless it is rgb8 or bgr8 of the camera's size."""
-    got = f"{msg.width}x{msg.height} {msg.encoding!r}, step {msg.step}, {len(msg.data)} bytes"
-    expected = f"{camera.width}x{camera.height} 'rgb8' or 'bgr8'"
-    if msg.encoding not in ("rgb8", "bgr8") or (msg.width, msg.height) != (camera.width, camera.height):
-        raise InputError(f"camera {camera.name!r}: got {got}, expected {expected}")
-    if msg.step < 3 * msg.width or len(msg.data) != msg.step * msg.height:
-        raise InputError(f"camera {camera.name!r}: got {got}, expected a step of {3 * msg.width}, that times height")
-    rows = np.frombuffer(msg.data, dtype=np.uint8).reshape(msg.height, msg.step)
-    rgb = rows[:, : 3 * msg.width].reshape(msg.height, msg.width, 3)
-    rgb = np.ascontiguousarray(rgb[:, :, ::-1]) if msg.encoding == "bgr8" else rgb
-    rgb.setflags(write=False)
-    return CameraImage(camera=camera.name, stamp_ns=stamp_ns(msg.header.stamp), rgb=rgb)
 
 
 def image_msg(value: CameraImage, frame_id: str) -> Image:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from so_arm_policy.evaluate.bags.mcap_scan import McapScan
 from so_arm_policy.evaluate.bags.metadata import FILE_NAME, Quality, qualities
 from so_arm_policy.evaluate.bags.types import decoded, is_known
 
+PEEKED = 2000  # messages
 STORAGES = (".mcap", ".db3")
 LARGEST_METADATA = 64 << 20
 LARGEST_MESSAGE = 1 << 28
@@ -52,6 +54,8 @@ class Bag:
         if not path.exists():
             raise InputError(f"bag {path}: got no such file or folder, expected a bag")
         self._sources = self._of_folder(path) if path.is_dir() else [self._of_file(path, "")]
+        if not self.kinds:
+            self._peek()
 
     def records(self, topics: Callable[[str], bool] = lambda topic: True) -> Iterator[Record]:
         """Yield the messages of the topics for which `topics` is true, in the order in which they lie in the bag."""
@@ -60,6 +64,14 @@ class Bag:
                 self.kinds.setdefault(record.topic, record.kind)
                 if topics(record.topic):
                     yield record
+
+    def _peek(self) -> None:
+        """Learn the topics of a bag without an end from its beginning."""
+        before = Counter(self.damage)
+        for _ in islice(self.records(), PEEKED):
+            pass
+        self.damage.clear()
+        self.damage.update(before)
 
     def _of_folder(self, folder: Path) -> list[Source]:
         values = self._metadata(folder)
