@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.topic_watch import TopicWatch
 
 LOOK_S = 0.25
+MORE_S = 1.0  # for the end of the bag, where the time that all threads have was not enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class RecorderNode(StackNode[RecorderConfig]):
         wanted = {self.resolve_topic_name(name.strip()) for name in config.topics.split(",") if name.strip()}
         self._watch = TopicWatch(self, wanted, self._begin)
         self._dropped = 0
+        self._written = threading.Event()
         self._steady_looks = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(LOOK_S, self._look, clock=self._steady_looks)
 
@@ -59,6 +62,7 @@ class RecorderNode(StackNode[RecorderConfig]):
         """Write what waits and close the bag."""
         self._sink.close()
         super().stop()
+        self._written.wait(MORE_S)
         count, dropped = self._writer.count - self._writer.lost, sum(self._sink.dropped.values())
         self.get_logger().info(f"{count} messages in {self._writer.folder}, {dropped} dropped")
 
@@ -83,6 +87,7 @@ class RecorderNode(StackNode[RecorderConfig]):
     def _write(self) -> None:
         stay_in_background()
         self._sink.run()
+        self._written.set()
         if self._writer.failure and not self.config.stay and not self.stopping.is_set():
             raise DeviceError(self._writer.failure)
 

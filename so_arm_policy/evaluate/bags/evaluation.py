@@ -44,6 +44,7 @@ class Evaluation:
     skipped: Counter[str] = field(default_factory=Counter)
     damage: Counter[str] = field(default_factory=Counter)
     jumps: int = 0
+    stops: int = 0
 
 
 def evaluate_bag(
@@ -72,12 +73,13 @@ def evaluate_bag(
         again = Again(bundle, robot, judge)
         _feed(roles, robot, again, errors)
         parity = {"contexts": again.contexts, "chunks": again.chunks, "verdicts": judge.parity}
-        counts, latency, silences, jumps = (judge.actions, judge.codes), again.latency_ms, Counter[str](), 0
+        counts, latency = (judge.actions, judge.codes), again.latency_ms
+        silences, jumps, stops = Counter[str](), 0, 0
     else:
         timed = Timed(bundle, robot, safety, instruction=instruction)
         _feed(roles, robot, timed, errors)
         parity, counts, latency = {}, (timed.actions, timed.codes), timed.latency_ms
-        silences, jumps = timed.silences, timed.jumps
+        silences, jumps, stops = timed.silences, timed.jumps, timed.stops
     return Evaluation(
         mode=mode,
         joints=robot.joint_names,
@@ -91,6 +93,7 @@ def evaluate_bag(
         skipped=roles.skipped,
         damage=bag.damage,
         jumps=jumps,
+        stops=stops,
     )
 
 

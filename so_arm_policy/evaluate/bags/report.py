@@ -31,6 +31,8 @@ def lines(result: Evaluation) -> list[str]:
     for name in ("silences", "skipped", "damage"):
         found = getattr(result, name)
         said += [f"{name}: {_counts(found)}"] if found else []
+    if result.stops:
+        said.append(f"emergency stops: {result.stops}; the recorded arm did not do what this policy said")
     return said + ([f"jumps of the bag's clock: {result.jumps}"] if result.jumps else [])
 
 
@@ -80,6 +82,7 @@ def as_mapping(result: Evaluation) -> dict[str, Any]:
         "skipped": dict(result.skipped),
         "damage": dict(result.damage),
         "jumps": result.jumps,
+        "stops": result.stops,
     }
 
 

@@ -33,6 +33,7 @@ BACK_NS = NS // 10
 class Timed:
     """Feeds events to all three. jumps: times at which the clock of the bag jumped; all begin anew there.
 
+    stops: emergency stops, after each of which the supervisor begins anew where the recorded arm is.
     actions, codes: of the verdicts; latency_ms: of the inferences; silences: why there was no proposal, in ticks.
     """
 
@@ -57,7 +58,7 @@ class Timed:
         self.codes: Counter[str] = Counter()
         self.silences: Counter[str] = Counter()
         self.latency_ms: dict[str, list[float]] = {"system2": [], "system1": []}
-        self.jumps = self.contexts = self.inferences = 0
+        self.jumps = self.stops = 0
         self._begin(0)
 
     def hear(self, event: Event, roles: Roles) -> list[Chunk]:
@@ -129,7 +130,6 @@ class Timed:
         except (InputError, BundleError) as error:
             self.silences[f"system 2: {str(error).partition(':')[0]}"] += 1
             return
-        self.contexts += 1
         self.latency_ms["system2"].append(context.inference_ms)
         self._coming = (self._tick + self._timing.context_latency_ticks, context)
         self._next_context = self._tick + round(self._grid.rate_hz / self._timing.context_hz)
@@ -147,7 +147,6 @@ class Timed:
         began_ns = time.perf_counter_ns()
         chunk = self._system1.infer(request)
         self.latency_ms["system1"].append((time.perf_counter_ns() - began_ns) / 1e6)
-        self.inferences += 1
         self._chunk = (self._tick + self._timing.inference_delay_ticks, chunk)
         self._next_inference = self._tick + self._every
         return [chunk]
@@ -185,3 +184,7 @@ class Timed:
         self.actions[verdict.action.value] += 1
         if verdict.code:
             self.codes[verdict.code] += 1
+        if verdict.mode is Mode.ESTOP:
+            # The recorded arm does not do what this policy says, and is left behind sooner or later.
+            self.stops += 1
+            self._supervisor = Supervisor(self._safety, self._robot, NAME, self._clearance)
