@@ -1,7 +1,7 @@
 """The source `planner`: follows the motions that its routine asks for, and thinks beside the ticks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,10 +9,21 @@ from so_arm_policy.control.grammar import Order, parse
 from so_arm_policy.control.motion.config import PlannerConfig
 from so_arm_policy.control.motion.ruckig_motion import braking, reaching, standing
 from so_arm_policy.control.motion.timed_path import TimedPath
-from so_arm_policy.control.planner.actions import Action, Follow, Interrupted, Leg, Look, Means, Motion, RoutineOf
+from so_arm_policy.control.planner.actions import Action, Follow, Interrupted, Means, Motion, RoutineOf
 from so_arm_policy.control.planner.desk import Desk
 from so_arm_policy.control.planner.follow import reach, track
 from so_arm_policy.control.planner.put import holds, put
+from so_arm_policy.control.planner.states import (
+    NOTHING,
+    Braking,
+    Doing,
+    Idle,
+    Moving,
+    Thinking,
+    Told,
+    Waiting,
+    Watching,
+)
 from so_arm_policy.control.planner.thinking import Thinker, Thought
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
@@ -22,17 +33,17 @@ from so_arm_policy.core.values import JointSample
 
 ROUTINES: dict[str, RoutineOf] = {"reach": reach, "track": track, "put": put}
 MOVED_M = 0.012  # a thing that is seen so far from where it was has moved
+ELSEWHERE = 2  # so often in succession, for one odd look is none
 CLEARLY_SEEN = 0.2  # of a thing may be hidden, for where it is to count
 AGAIN_NS = NS  # after which a routine that failed is begun once more
 
 
-@dataclass
-class _Moving:
-    """Legs that are still to be gone, the first one now. motion: what was asked for."""
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A motion and when it began."""
 
-    motion: Motion
-    legs: list[tuple[Leg, TimedPath]]
-    elsewhere: int = 0
+    path: TimedPath
+    began_ns: int
 
 
 class Planner:
@@ -44,8 +55,9 @@ class Planner:
         """desk: where the routine thinks: in a thread of its own on ROS, in simulated time in lockstep."""
         self._means, self._desk = means, desk
         self._thinker = Thinker(means, config)
-        self._order: Order | None = None
-        self._seen: tuple[int, Tabletop] | None = None
+        self._doing: Doing
+        self._way: _Way | None
+        self._seen: tuple[int, Tabletop] | None
         self.reset()
 
     def tell(self, instruction: str) -> None:
@@ -53,142 +65,134 @@ class Planner:
         order = parse(instruction)
         if order.verb not in ROUTINES:
             raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(ROUTINES)}")
-        self._forget()
-        self._order, self._break_off = order, True
+        self._doing, self._seen, self.trouble = Told(order=order), None, ""
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what is on the table."""
         self._seen = (stamp_ns, table)
 
     @property
+    def stage(self) -> str:
+        """What it is at, in words."""
+        return self._doing.stage
+
+    @property
     def wanted(self) -> frozenset[str] | None:
         """Colours of the things that matter now; None for all things and places, empty while nothing matters."""
-        if isinstance(self._doing, Look):
-            return None
-        watched = isinstance(self._doing, _Moving) and self._doing.motion.watched and self._doing.legs[0][0].free
-        if self._order is not None and (watched or isinstance(self._doing, Follow)):
-            return frozenset(said.color for said in self._order.steps)
-        return frozenset()
+        return self._doing.wanted if isinstance(self._doing, Moving | Watching | Thinking) else NOTHING
 
     def reset(self) -> None:
         """Forget the instruction, what was seen and the pose."""
-        self._forget()
-        self._path: TimedPath | None = None
-        self._began_ns = 0
-
-    def _forget(self) -> None:
-        """Forget the instruction and what was seen, but not the motion that is under way."""
-        self._order = None
-        self._since_ns = 0
-        self._seen = None
-        self._doing: _Moving | Look | Follow | None = None
-        self._thinking = self._break_off = False
-        self._resume: Callable[[], Action] | None = None
-        self._wait_until_ns = 0
-        self.stage, self.trouble = "idle", ""
+        self._doing, self._way, self._seen, self.trouble = Idle(), None, None, ""
 
     def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
         """Return position (n,) rad and velocity (n,) rad/s for `now_ns`."""
-        if self._path is None:
+        if self._way is None:
             robot = self._means.robot
-            self._stand(now_ns, np.clip(sample.q, robot.lower, robot.upper))
-        elif self._break_off:
+            self._go(now_ns, standing(np.clip(sample.q, robot.lower, robot.upper)))
+        elif isinstance(self._doing, Told):
             self._brake(now_ns)
-        self._break_off = False
         try:
             self._advance(now_ns, sample)
         except SoArmError as error:
-            self.trouble, self.stage = str(error), "trouble"
+            assert not isinstance(self._doing, Idle)
+            self.trouble = str(error)
             self._brake(now_ns)
-            self._doing, self._thinking, self._resume = None, False, None
-            self._wait_until_ns = now_ns + AGAIN_NS
-        q, dq, _ = self._reference(now_ns)
+            self._doing = Waiting(order=self._doing.order, stage="trouble", until_ns=now_ns + AGAIN_NS)
+        q, dq, _ = self._here(now_ns)
         return q, dq
 
     def _advance(self, now_ns: int, sample: JointSample) -> None:
-        if self._thinking:
-            thought = self._desk.take(now_ns)
-            if thought is not None:
-                self._thinking = False
-                self._act(now_ns, thought)
-        elif self._resume is not None:
-            if self._over(now_ns):
-                self._think(now_ns, self._resume)
-                self._resume = None
-        elif isinstance(self._doing, _Moving):
-            self._move(now_ns, sample, self._doing)
-        elif self._doing is not None:
-            if self._seen is not None and self._seen[0] >= self._since_ns:
-                self._think(now_ns, self._thinker.sent(self._seen[1]))
-        elif self._order is not None and now_ns >= self._wait_until_ns and self._over(now_ns):
-            self._think(now_ns, self._thinker.begun(ROUTINES[self._order.verb], self._order))
+        if isinstance(self._doing, Told):
+            self._doing = Waiting(order=self._doing.order)
+        doing = self._doing
+        match doing:
+            case Waiting(until_ns=until_ns):
+                if now_ns >= until_ns and self._over(now_ns):
+                    self._think(now_ns, doing, self._thinker.begun(ROUTINES[doing.order.verb], doing.order))
+            case Thinking():
+                thought = self._desk.take(now_ns)
+                if thought is not None:
+                    self._act(now_ns, doing.order, thought)
+            case Braking(resume=resume):
+                if self._over(now_ns):
+                    self._think(now_ns, doing, resume)
+            case Moving():
+                self._move(now_ns, sample, doing)
+            case Watching(since_ns=since_ns):
+                if self._seen is not None and self._seen[0] >= since_ns:
+                    self._think(now_ns, doing, self._thinker.sent(self._seen[1]), doing.wanted)
 
-    def _think(self, now_ns: int, resume: Callable[[], Action]) -> None:
+    def _think(
+        self,
+        now_ns: int,
+        after: Waiting | Braking | Moving | Watching,
+        resume: Callable[[], Action],
+        wanted: frozenset[str] | None = NOTHING,
+    ) -> None:
         """Let the routine say what comes next, for a motion from where this one ends."""
-        assert self._path is not None
-        end = self._path.end
-        self._thinking = True
+        assert self._way is not None
+        end = self._way.path.end
+        self._doing = Thinking(order=after.order, stage=after.stage, wanted=wanted)
         self._desk.begin(now_ns, lambda: self._thinker.think(resume, end))
 
-    def _act(self, now_ns: int, thought: Thought) -> None:
-        action, self._since_ns = thought.action, now_ns
-        if isinstance(action, Motion):
-            self._doing = _Moving(action, list(thought.legs))
-            self._follow(now_ns, thought.legs[0][1])
-            self.stage = thought.legs[0][0].stage
-        elif isinstance(action, Follow):
-            self._follow(now_ns, reaching(*self._reference(now_ns), action.goal, self._thinker.limits))
-            self._doing, self.stage = action, action.stage
-        else:
-            self._doing = action
-            self.stage = "done" if action is None else action.stage
-            if action is None:
-                self._order = None
+    def _act(self, now_ns: int, order: Order, thought: Thought) -> None:
+        match thought.action:
+            case None:
+                self._doing = Idle("done")
+            case Motion() as motion:
+                self._go(now_ns, thought.legs[0][1])
+                self._doing = Moving(order=order, motion=motion, legs=thought.legs, since_ns=now_ns)
+            case Follow() as follow:
+                self._go(now_ns, reaching(*self._here(now_ns), follow.goal, self._thinker.limits))
+                self._doing = Watching(order=order, action=follow, since_ns=now_ns)
+            case look:
+                self._doing = Watching(order=order, action=look, since_ns=now_ns)
 
-    def _move(self, now_ns: int, sample: JointSample, moving: _Moving) -> None:
+    def _move(self, now_ns: int, sample: JointSample, moving: Moving) -> None:
         leg, path = moving.legs[0]
+        if leg.free and moving.motion.watched:
+            self._doing = moving = self._looked_after(moving)
         if leg.holding and not holds(self._means, sample.q, path.end):
-            self._interrupt(now_ns, f"{leg.stage}: the hand lost what it held")
-        elif leg.free and moving.motion.watched and self._moved_away(moving):
-            self._interrupt(now_ns, f"{leg.stage}: the thing is seen elsewhere")
-        elif now_ns - self._began_ns >= (path.duration_s + leg.settle_s) * NS:
-            moving.legs.pop(0)
-            if moving.legs:
-                self._follow(now_ns, moving.legs[0][1])
-                self.stage = moving.legs[0][0].stage
+            self._interrupt(now_ns, moving, "the hand lost what it held")
+        elif moving.elsewhere >= ELSEWHERE:
+            self._interrupt(now_ns, moving, "the thing is seen elsewhere")
+        elif self._over(now_ns, leg.settle_s):
+            if len(moving.legs) > 1:
+                self._doing = replace(moving, legs=moving.legs[1:])
+                self._go(now_ns, moving.legs[1][1])
             else:
-                self._doing = None
-                self._think(now_ns, self._thinker.sent(sample.q.copy()))
+                self._think(now_ns, moving, self._thinker.sent(sample.q.copy()))
 
-    def _moved_away(self, moving: _Moving) -> bool:
-        """Whether the thing has been seen elsewhere twice."""
-        if self._seen is None or self._seen[0] <= self._since_ns or moving.motion.thing is None:
-            return False
-        self._since_ns, table = self._seen
-        was = moving.motion.table.things[moving.motion.thing]
+    def _looked_after(self, moving: Moving) -> Moving:
+        """Take note of where the thing is seen."""
+        thing = moving.motion.thing
+        if self._seen is None or self._seen[0] <= moving.since_ns or thing is None:
+            return moving
+        stamp_ns, table = self._seen
+        was = moving.motion.table.things[thing]
         now = [t for t in table.things if t.words == was.words and t.hidden <= CLEARLY_SEEN]
+        elsewhere = moving.elsewhere
         if len(now) == 1:
             moved = float(np.linalg.norm(now[0].position - was.position)) > MOVED_M
-            moving.elsewhere = moving.elsewhere + 1 if moved else 0
-        return moving.elsewhere >= 2
+            elsewhere = elsewhere + 1 if moved else 0
+        return replace(moving, since_ns=stamp_ns, elsewhere=elsewhere)
 
-    def _interrupt(self, now_ns: int, why: str) -> None:
+    def _interrupt(self, now_ns: int, moving: Moving, why: str) -> None:
         self._brake(now_ns)
-        self._doing, self._resume = None, self._thinker.thrown(Interrupted(why))
+        resume = self._thinker.thrown(Interrupted(f"{moving.stage}: {why}"))
+        self._doing = Braking(order=moving.order, stage=moving.stage, resume=resume)
 
     def _brake(self, now_ns: int) -> None:
-        self._follow(now_ns, braking(*self._reference(now_ns), self._thinker.limits))
+        self._go(now_ns, braking(*self._here(now_ns), self._thinker.limits))
 
-    def _follow(self, now_ns: int, path: TimedPath) -> None:
-        self._path, self._began_ns = path, now_ns
+    def _go(self, now_ns: int, path: TimedPath) -> None:
+        self._way = _Way(path, now_ns)
 
-    def _stand(self, now_ns: int, q: FloatArray) -> None:
-        self._follow(now_ns, standing(q))
+    def _here(self, now_ns: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        assert self._way is not None
+        return self._way.path.at((now_ns - self._way.began_ns) / NS)
 
-    def _reference(self, now_ns: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        assert self._path is not None
-        return self._path.at((now_ns - self._began_ns) / NS)
-
-    def _over(self, now_ns: int) -> bool:
-        assert self._path is not None
-        return now_ns - self._began_ns >= self._path.duration_s * NS
+    def _over(self, now_ns: int, settle_s: float = 0.0) -> bool:
+        assert self._way is not None
+        return now_ns - self._way.began_ns >= (self._way.path.duration_s + settle_s) * NS

@@ -1,0 +1,106 @@
+"""What a planner is at: one of these at any time, each with all that it needs and no more.
+
+stage: what it is called in words. order: what it was told, of every one but Idle.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from so_arm_policy.control.grammar import Order
+from so_arm_policy.control.motion.timed_path import TimedPath
+from so_arm_policy.control.planner.actions import Action, Follow, Leg, Look, Motion
+
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Nothing is to be done: any more, or yet."""
+
+    stage: str = "idle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Just told: whatever is under way is broken off."""
+
+    order: Order
+    stage: str = "idle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The routine begins at rest, and not before `until_ns`."""
+
+    order: Order
+    stage: str = "idle"
+    until_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thinking:
+    """The desk works out what comes next, at rest or while the last Follow goes on. wanted: to be seen meanwhile."""
+
+    order: Order
+    stage: str
+    wanted: frozenset[str] | None = NOTHING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Braking:
+    """On the way to rest; then the routine goes on with `resume`."""
+
+    order: Order
+    stage: str
+    resume: Callable[[], Action]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moving:
+    """On the first of `legs`, which are still to be gone. motion: what was asked for.
+
+    since_ns: stamp of the last look. elsewhere: how often in succession the thing was seen where it was not before.
+    """
+
+    order: Order
+    motion: Motion
+    legs: tuple[tuple[Leg, TimedPath], ...]
+    since_ns: int
+    elsewhere: int = 0
+
+    @property
+    def stage(self) -> str:
+        """That of the leg."""
+        return self.legs[0][0].stage
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Colours to look out for on this leg."""
+        return colors(self.order) if self.motion.watched and self.legs[0][0].free else NOTHING
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Watching:
+    """At rest for a Look, or on the way of a Follow, until what was on the table at `since_ns` or later is seen."""
+
+    order: Order
+    action: Look | Follow
+    since_ns: int
+
+    @property
+    def stage(self) -> str:
+        """That of the action."""
+        return self.action.stage
+
+    @property
+    def wanted(self) -> frozenset[str] | None:
+        """Colours that matter; None for everything."""
+        return None if isinstance(self.action, Look) else colors(self.order)
+
+
+Doing = Idle | Told | Waiting | Thinking | Braking | Moving | Watching
+
+
+def colors(order: Order) -> frozenset[str]:
+    """Return the colours of what an order is about."""
+    return frozenset(said.color for said in order.steps)
