@@ -1,6 +1,6 @@
 """What every hand-crafted controller looks like from outside."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
@@ -17,6 +17,14 @@ class Source(Protocol):
 
     def reset(self) -> None:
         """Forget all that was: the next command starts from the measured pose."""
+
+
+@runtime_checkable
+class StandsBy(Protocol):
+    """A source that, when the arm was held for a while, goes on with what it was doing. Others begin anew."""
+
+    def standby(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
+        """Return what to propose, as `command` does, while the arm is held: to stay. The next `command` goes on."""
 
 
 class TaskSource(Source, Protocol):

@@ -43,6 +43,15 @@ class AgentReport:
     system2_ms: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person asks of the supervisor in one tick; see safety/requests.py."""
+
+    estop: str | None = None
+    reset: bool = False
+    select: str | None = None
+
+
 class Agent(Protocol):
     """Whatever acts: a learned policy, a hand-crafted controller, a scripted expert."""
 
@@ -70,7 +79,7 @@ class Backed(Protocol):
 
     @property
     def fallback(self) -> Agent:
-        """Who takes over. It begins anew at every tick in which it does not act, and so from where the arm is then."""
+        """Who takes over. It begins anew at every tick in which another acts, and so from where the arm is then."""
         ...
 
     @property

@@ -6,7 +6,7 @@ number of ticks, and nothing depends on how long a computation took.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
-from so_arm_policy.evaluate.agent import Agent, AgentReport, Backed, Moment
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Asked, Backed, Moment
 from so_arm_policy.evaluate.disturbances import Disturbance
 from so_arm_policy.evaluate.smoothness import log_dimensionless_jerk
 from so_arm_policy.safety.config import SupervisorConfig
@@ -110,13 +110,15 @@ class Rollout:
         agent: Agent,
         safety: SupervisorConfig | None = None,
         disturbance: Disturbance | None = None,
+        operator: Callable[[int], Asked] = lambda tick: Asked(),  # noqa: ARG005
     ) -> None:
         """Compile the models.
 
         safety: by default the supervisor's own values with the agent as the only source, or what the agent has.
-        disturbance: by default none.
+        disturbance: by default none. operator: says what a person asks for at a tick; by default nothing.
         """
         self._disturbance = disturbance or Disturbance()
+        self._operator = operator
         self._task = task
         self._robot = robot
         self._agent = agent
@@ -144,15 +146,14 @@ class Rollout:
             subscriber.on_start(episode)
         tally = _Tally()
         limit = round(self._task.time_limit_s * CONTROL_HZ)
-        following = ""
+        verdict: Verdict | None = None
         for tick in range(limit + 1):
             status = tracker.update(simulator)
             if status.success or tick == limit:
                 break
             moment = self._moment(simulator, tick)
-            proposals = cast.propose(moment, following)
-            verdict = supervisor.step(_tick_input(moment, proposals))
-            following = verdict.source if verdict.mode in MOVING and not verdict.slowed else ""
+            proposals = cast.propose(moment, verdict)
+            verdict = supervisor.step(_tick_input(moment, proposals, self._operator(tick)))
             tally.add(moment.sample, verdict)
             if subscribers:
                 step = _step(moment, proposals.get(verdict.source), verdict, status)
@@ -202,25 +203,29 @@ class _Cast:
         for one in self._agents:
             one.reset(episode)
 
-    def propose(self, moment: Moment, following: str) -> dict[str, Proposal]:
-        """Return the newest proposal of each. following: whose proposal the arm did at the last tick, if any."""
+    def propose(self, moment: Moment, last: Verdict | None) -> dict[str, Proposal]:
+        """Return the newest proposal of each. last: what was decided at the tick before."""
+        acting = last.source if last is not None else ""
+        followed = last is not None and last.mode in MOVING and not last.slowed
         for agent in self._agents:
-            acts = following == agent.name
-            if agent is self._fallback and not acts:
+            if agent is self._fallback and agent.name != acting:
                 agent.reset(self._episode)
-            proposal = agent.propose(replace(moment, following=acts))
+            proposal = agent.propose(replace(moment, following=followed and agent.name == acting))
             if proposal is not None:
                 self._newest[proposal.source] = proposal
         return self._newest
 
 
-def _tick_input(moment: Moment, proposals: Mapping[str, Proposal]) -> TickInput:
+def _tick_input(moment: Moment, proposals: Mapping[str, Proposal], asked: Asked) -> TickInput:
     now_ns = moment.now_ns
     return TickInput(
         now_ns=now_ns,
         ros_now_ns=now_ns,
         sample=moment.sample,
         proposals=dict(proposals),
+        estop=asked.estop,
+        reset=asked.reset,
+        select=asked.select,
         motors=moment.simulator.motors(now_ns, now_ns),
     )
 

@@ -4,8 +4,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from so_arm_policy.control.source import TaskSource
+from so_arm_policy.control.source import StandsBy, TaskSource
 from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -81,12 +82,13 @@ class SeeingAgent:
         self._coming: deque[tuple[int, int, Tabletop]] = deque()
         self._seen_ns: int | None = None
         self._due = self._looks = 0
+        self._was_followed = False
         self._silences: Counter[str] = Counter()
 
     def propose(self, moment: Moment) -> Proposal | None:
         """Look, show what is known by now, and return what the source wants."""
         self._look(moment)
-        wanted = self._source.command(moment.now_ns, moment.sample)
+        wanted = self._wanted(moment)
         if wanted is None:
             self._silences[self._why()] += 1
             return None
@@ -106,6 +108,12 @@ class SeeingAgent:
     def report(self) -> AgentReport:
         """Say how often it looked and was silent; a look counts as a context."""
         return AgentReport(contexts=self._looks, silences=dict(sorted(self._silences.items())))
+
+    def _wanted(self, moment: Moment) -> tuple[FloatArray, FloatArray] | None:
+        self._was_followed |= moment.following
+        if self._was_followed and not moment.following and isinstance(self._source, StandsBy):
+            return self._source.standby(moment.now_ns, moment.sample)
+        return self._source.command(moment.now_ns, moment.sample)
 
     def _why(self) -> str:
         """Say why the source is silent; of an error what it is about."""

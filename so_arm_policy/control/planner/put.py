@@ -1,6 +1,7 @@
 """Put: take each thing by friction, carry it to its place, let it go; look whether it came there, else once more."""
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from so_arm_policy.core.errors import InputError
 TRIES = 6  # of one thing
 THERE_M = 0.045  # from the middle of its place: what is farther out is not in it
 HELD_RAD = 0.03  # a gripper that has something between its jaws stays so far from where it was sent
+MOST_SQUEEZED_RAD = 0.14  # after a hold: further from the arm than it lets, the supervisor lets nobody begin
 GRIP_S, RELEASE_S = 0.15, 0.05
 DOWN_PACE = 0.5
 
@@ -37,6 +39,18 @@ def holds(means: Means, q: FloatArray, sent: FloatArray) -> bool:
     """Whether something is between the jaws at measured joints q (n,) rad, the gripper sent to where `sent` has it."""
     gripper = means.iks[0].gripper
     return bool(q[gripper] - sent[gripper] > HELD_RAD)
+
+
+def still_gripping(means: Means, q: FloatArray, sent: FloatArray) -> FloatArray:
+    """Return measured joints q (n,) rad, but a gripper that has something between its jaws as it was `sent`, (n,)."""
+    gripper = means.iks[0].gripper
+    return with_joint(q, gripper, max(sent[gripper], q[gripper] - MOST_SQUEEZED_RAD)) if holds(means, q, sent) else q
+
+
+def with_same_grip(means: Means, leg: Leg, q: FloatArray) -> Leg:
+    """Return a leg on which the hand holds something, to be gone with the gripper as it is at q (n,) rad."""
+    gripper = means.iks[0].gripper
+    return replace(leg, goal=with_joint(leg.goal, gripper, q[gripper])) if leg.holding else leg
 
 
 def is_there(table: Tabletop, number: int, place: str) -> bool:

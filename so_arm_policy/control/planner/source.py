@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from so_arm_policy.control.grammar import Order, parse
+from so_arm_policy.control.grammar import parse
 from so_arm_policy.control.motion.config import PlannerConfig
 from so_arm_policy.control.motion.ruckig_motion import braking, reaching, standing
 from so_arm_policy.control.motion.timed_path import TimedPath
 from so_arm_policy.control.planner.actions import Action, Follow, Interrupted, Means, Motion, RoutineOf
 from so_arm_policy.control.planner.desk import Desk
 from so_arm_policy.control.planner.follow import reach, track
-from so_arm_policy.control.planner.put import holds, put
+from so_arm_policy.control.planner.put import holds, put, still_gripping, with_same_grip
 from so_arm_policy.control.planner.states import (
     NOTHING,
     Braking,
     Doing,
+    Held,
     Idle,
     Moving,
     Thinking,
@@ -35,6 +36,8 @@ ROUTINES: dict[str, RoutineOf] = {"reach": reach, "track": track, "put": put}
 MOVED_M = 0.012  # a thing that is seen so far from where it was has moved
 ELSEWHERE = 2  # so often in succession, for one odd look is none
 CLEARLY_SEEN = 0.2  # of a thing may be hidden, for where it is to count
+DISPLACED_RAD = 0.3  # an arm that a hold left so far from where it was sent was moved by somebody
+LOST = "the hand lost what it held"
 AGAIN_NS = NS  # after which a routine that failed is begun once more
 
 
@@ -88,8 +91,7 @@ class Planner:
     def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
         """Return position (n,) rad and velocity (n,) rad/s for `now_ns`."""
         if self._way is None:
-            robot = self._means.robot
-            self._go(now_ns, standing(np.clip(sample.q, robot.lower, robot.upper)))
+            self._stand(now_ns, sample)
         elif isinstance(self._doing, Told):
             self._brake(now_ns)
         try:
@@ -102,6 +104,49 @@ class Planner:
         q, dq, _ = self._here(now_ns)
         return q, dq
 
+    def standby(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
+        """Return where the arm is, at rest, with the hand as it was if it holds something; see StandsBy."""
+        match self._doing:
+            case Told(order=order):
+                self._doing = Waiting(order=order)
+            case Thinking() | Braking() | Moving() | Watching() as before:
+                self._doing = Held(order=before.order, before=before, sent=self._here(now_ns)[0])
+        self._seen = None
+        self._stand(now_ns, sample)
+        q, dq, _ = self._here(now_ns)
+        return q, dq
+
+    def _resume(self, now_ns: int, sample: JointSample, held: Held) -> None:
+        """Go on after a hold, from where the arm is; whatever was planned was planned from elsewhere."""
+        self._stand(now_ns, sample)
+        away = np.abs(sample.q - held.sent)
+        away[[ik.gripper for ik in self._means.iks]] = 0.0
+        match held.before:
+            case _ if float(away.max()) > DISPLACED_RAD:
+                self._doing = Waiting(order=held.order)
+            case Moving() as moving:
+                self._go_on(now_ns, sample, moving)
+            case Braking() as before:
+                self._think(now_ns, before, before.resume)
+            case Thinking() as before:
+                self._doing = replace(before, was_held=True)
+            case Watching() as before:
+                self._doing = replace(before, since_ns=now_ns)
+
+    def _go_on(self, now_ns: int, sample: JointSample, moving: Moving) -> None:
+        """Plan the legs that are left anew, from where the arm stands, where it has something in its hand."""
+        assert self._way is not None
+        here, motion, start = self._way.path.end, moving.motion, moving.start
+        legs = [with_same_grip(self._means, leg, here) for leg, _ in moving.legs]
+        holding = holds(self._means, sample.q, here)
+        if legs[0].holding and not holding:
+            self._interrupt(now_ns, moving, LOST)
+        elif holding or motion.carried:
+            self._doing = Thinking(order=moving.order, stage=moving.stage)
+            self._desk.begin(now_ns, lambda: self._thinker.planned(motion, legs, start, here))
+        else:
+            self._doing = Waiting(order=moving.order)  # what it saw before may be no longer so
+
     def _advance(self, now_ns: int, sample: JointSample) -> None:
         if isinstance(self._doing, Told):
             self._doing = Waiting(order=self._doing.order)
@@ -113,12 +158,14 @@ class Planner:
             case Thinking():
                 thought = self._desk.take(now_ns)
                 if thought is not None:
-                    self._act(now_ns, doing.order, thought)
+                    self._act(now_ns, sample, doing, thought)
             case Braking(resume=resume):
                 if self._over(now_ns):
                     self._think(now_ns, doing, resume)
             case Moving():
                 self._move(now_ns, sample, doing)
+            case Held():
+                self._resume(now_ns, sample, doing)
             case Watching(since_ns=since_ns):
                 if self._seen is not None and self._seen[0] >= since_ns:
                     self._think(now_ns, doing, self._thinker.sent(self._seen[1]), doing.wanted)
@@ -136,25 +183,29 @@ class Planner:
         self._doing = Thinking(order=after.order, stage=after.stage, wanted=wanted)
         self._desk.begin(now_ns, lambda: self._thinker.think(resume, end))
 
-    def _act(self, now_ns: int, order: Order, thought: Thought) -> None:
+    def _act(self, now_ns: int, sample: JointSample, thinking: Thinking, thought: Thought) -> None:
+        order = thinking.order
         match thought.action:
             case None:
                 self._doing = Idle("done")
             case Motion() as motion:
-                self._go(now_ns, thought.legs[0][1])
-                self._doing = Moving(order=order, motion=motion, legs=thought.legs, since_ns=now_ns)
-            case Follow() as follow:
-                self._go(now_ns, reaching(*self._here(now_ns), follow.goal, self._thinker.limits))
-                self._doing = Watching(order=order, action=follow, since_ns=now_ns)
-            case look:
-                self._doing = Watching(order=order, action=look, since_ns=now_ns)
+                moving = Moving(order=order, motion=motion, legs=thought.legs, start=thought.start, since_ns=now_ns)
+                if thinking.was_held:
+                    self._go_on(now_ns, sample, moving)
+                else:
+                    self._go(now_ns, thought.legs[0][1])
+                    self._doing = moving
+            case action:
+                if isinstance(action, Follow) and not thinking.was_held:
+                    self._go(now_ns, reaching(*self._here(now_ns), action.goal, self._thinker.limits))
+                self._doing = Watching(order=order, action=action, since_ns=now_ns)
 
     def _move(self, now_ns: int, sample: JointSample, moving: Moving) -> None:
         leg, path = moving.legs[0]
         if leg.free and moving.motion.watched:
             self._doing = moving = self._looked_after(moving)
         if leg.holding and not holds(self._means, sample.q, path.end):
-            self._interrupt(now_ns, moving, "the hand lost what it held")
+            self._interrupt(now_ns, moving, LOST)
         elif moving.elsewhere >= ELSEWHERE:
             self._interrupt(now_ns, moving, "the thing is seen elsewhere")
         elif self._over(now_ns, leg.settle_s):
@@ -185,6 +236,11 @@ class Planner:
 
     def _brake(self, now_ns: int) -> None:
         self._go(now_ns, braking(*self._here(now_ns), self._thinker.limits))
+
+    def _stand(self, now_ns: int, sample: JointSample) -> None:
+        robot = self._means.robot
+        q = sample.q if self._way is None else still_gripping(self._means, sample.q, self._here(now_ns)[0])
+        self._go(now_ns, standing(np.clip(q, robot.lower, robot.upper)))
 
     def _go(self, now_ns: int, path: TimedPath) -> None:
         self._way = _Way(path, now_ns)

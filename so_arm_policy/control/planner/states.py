@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from so_arm_policy.control.grammar import Order
 from so_arm_policy.control.motion.timed_path import TimedPath
 from so_arm_policy.control.planner.actions import Action, Follow, Leg, Look, Motion
+from so_arm_policy.core.arrays import FloatArray
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -39,11 +40,15 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Thinking:
-    """The desk works out what comes next, at rest or while the last Follow goes on. wanted: to be seen meanwhile."""
+    """The desk works out what comes next, at rest or while the last Follow goes on.
+
+    wanted: to be seen meanwhile. was_held: the arm was held since: what comes next is not for where it stands now.
+    """
 
     order: Order
     stage: str
     wanted: frozenset[str] | None = NOTHING
+    was_held: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ class Braking:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moving:
-    """On the first of `legs`, which are still to be gone. motion: what was asked for.
+    """On the first of `legs`, which are still to be gone. motion: what was asked for, planned from `start` (n,) rad.
 
     since_ns: stamp of the last look. elsewhere: how often in succession the thing was seen where it was not before.
     """
@@ -65,6 +70,7 @@ class Moving:
     order: Order
     motion: Motion
     legs: tuple[tuple[Leg, TimedPath], ...]
+    start: FloatArray
     since_ns: int
     elsewhere: int = 0
 
@@ -98,7 +104,17 @@ class Watching:
         return None if isinstance(self.action, Look) else colors(self.order)
 
 
-Doing = Idle | Told | Waiting | Thinking | Braking | Moving | Watching
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """The arm is held, by the supervisor or by a person, since the command was at `sent` (n,) rad. Then `before`."""
+
+    order: Order
+    before: Thinking | Braking | Moving | Watching
+    sent: FloatArray
+    stage: str = "held"
+
+
+Doing = Idle | Told | Waiting | Thinking | Braking | Moving | Watching | Held
 
 
 def colors(order: Order) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What a planner thinks: its routine's next action, and if that is a motion, how it goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +22,10 @@ _SPARE_M = 0.0005
 
 @dataclass(frozen=True, eq=False)
 class Thought:
-    """What comes next; None at the end of the routine. legs: of a motion, with the times of each."""
+    """What comes next; None at the end of the routine. legs: of a motion from `start` (n,) rad, with times of each."""
 
     action: Action | None
+    start: FloatArray
     legs: tuple[tuple[Leg, TimedPath], ...] = ()
 
 
@@ -71,22 +72,27 @@ class Thinker:
         try:
             action = resume()
         except StopIteration:
-            return Thought(None)
-        return Thought(action, self._planned(action, start) if isinstance(action, Motion) else ())
+            return Thought(None, start)
+        if not isinstance(action, Motion):
+            return Thought(action, start)
+        return self.planned(action, action.legs, start, start)
 
-    def _planned(self, motion: Motion, start: FloatArray) -> tuple[tuple[Leg, TimedPath], ...]:
-        """Plan leg by leg, each from where the last one ends."""
+    def planned(self, motion: Motion, legs: Sequence[Leg], start: FloatArray, here: FloatArray) -> Thought:
+        """Plan `legs` of a motion that began at `start` (n,) rad, from rest `here` (n,) rad. Raises SoArmError."""
+        self._show(motion, start)
+        planned = []
+        for leg in legs:
+            path = self._free(leg, here) if leg.free else self._straight(leg, here)
+            planned.append((leg, path))
+            here = path.end
+        return Thought(motion, start, tuple(planned))
+
+    def _show(self, motion: Motion, start: FloatArray) -> None:
         thing = motion.thing
         if motion.carried and thing is not None:
             self._means.surroundings.show(motion.table, carried={0: thing}, q=start)
         else:
             self._means.surroundings.show(motion.table, ignored=() if thing is None else (thing,))
-        legs = []
-        for leg in motion.legs:
-            path = self._free(leg, start) if leg.free else self._straight(leg, start)
-            legs.append((leg, path))
-            start = path.end
-        return tuple(legs)
 
     def _straight(self, leg: Leg, start: FloatArray) -> TimedPath:
         limits = self.limits
