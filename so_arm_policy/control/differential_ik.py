@@ -137,6 +137,13 @@ class DifferentialIk:
         rates[self._index] = solution[self._qpos]
         return rates, J @ solution
 
+    def resting(self, command: JointMotion, measured: FloatArray, dt: float) -> FloatArray:
+        """Return joint velocities (n,) rad/s for the next `dt` s on the way to rest, wherever that is."""
+        lower, upper = self._bounds(command, measured, dt)
+        rates = np.zeros(len(command.q))
+        rates[self._index] = np.clip(command.dq[self._index] * max(0.0, 1.0 - BRAKING_GAIN * dt), lower, upper)
+        return rates
+
     def _bounds(self, command: JointMotion, measured: FloatArray, dt: float) -> tuple[FloatArray, FloatArray]:
         """Return the least and the greatest velocity of each joint of the arm.
 

@@ -67,8 +67,13 @@ class FingertipServo:
         return self._command.q, self._command.dq
 
     def _step(self, measured: FloatArray, aim: Aim | None, dt: float) -> None:
+        if aim is None:
+            self._pid.reset()
+            rate = self._ik.resting(self._command, measured, dt)
+            self._command = self._command.moved(rate, dt, self._lower, self._upper)
+            return
         point = self._ik.fingertip(measured)
-        target, target_velocity = (point, np.zeros(3)) if aim is None else aim(point)
+        target, target_velocity = aim(point)
         velocity = self._pid.velocity(point, target, target_velocity, dt)
         rate, achieved = self._ik.step(self._command, measured, velocity, dt)
         self._pid.settle(achieved, dt)

@@ -4,7 +4,11 @@ from typing import Protocol, runtime_checkable
 
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
+from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import JointSample
+
+BLIND_NS = NS  # a source that goes by sight and gets no newer picture for so long comes to rest until there is one
+FUTURE_NS = NS // 50  # a picture from further ahead of now is none; as the supervisor's future_tolerance_s
 
 
 class Source(Protocol):

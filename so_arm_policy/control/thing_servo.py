@@ -11,11 +11,13 @@ from so_arm_policy.control.fingertip_servo import FingertipServo, FingertipServo
 from so_arm_policy.control.grammar import Said, parse
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.control.kalman import KalmanConfig
+from so_arm_policy.control.source import BLIND_NS, FUTURE_NS
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.control.whereabouts import Estimator, Followed, Standing
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import JointSample
 
 VERBS = ("reach", "track")
@@ -36,7 +38,8 @@ class ThingServo:
     """A TaskSource for orders about one thing: to reach it, or to stay with it while it moves.
 
     It proposes nothing until it was told something and saw the thing within reach; from then on it always has a
-    command: in `trouble` the arm comes to rest where it is.
+    command: in `trouble` the arm comes to rest where it is. A thing that pictures do not show, because the hand hides
+    it, is where it was; without pictures, for longer than BLIND_NS, it is nowhere.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class ThingServo:
         self._servo = FingertipServo(model, robot, config.servo, arm.prefix)
         self._estimator = see
         self._said: Said | None = None
+        self._picture_ns: int | None = None
+        self._blind = False
         self._looked_at: FloatArray | None = None
         self._out_of_sight: str | None = None
         self._out_of_reach: str | None = None
@@ -61,6 +66,8 @@ class ThingServo:
     @property
     def trouble(self) -> str | None:
         """Why the arm does not go to the thing now, or None."""
+        if self._blind:
+            return f"sight: got no newer picture, expected one within {BLIND_NS / NS:g} s"
         return self._out_of_sight or self._out_of_reach
 
     def reset(self) -> None:
@@ -89,6 +96,7 @@ class ThingServo:
         """
         if self._said is None:
             return
+        self._picture_ns = stamp_ns
         try:
             thing = table.things[table.find(self._said.color, self._said.kind)]
         except InputError as error:
@@ -104,7 +112,8 @@ class ThingServo:
     def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:
         """Return position (n,) rad and velocity (n,) rad/s, or None with nothing to go to. Raises ShapeError."""
         believed = self._estimator.at(now_ns)
-        lost = believed is None or self._out_of_reach is not None
+        self._blind = self._picture_ns is not None and not -FUTURE_NS <= now_ns - self._picture_ns <= BLIND_NS
+        lost = believed is None or self._blind or self._out_of_reach is not None
         if lost and not self._going:
             return None
         self._going = True
@@ -116,6 +125,7 @@ class ThingServo:
 
     def _forget(self, said: Said | None) -> None:
         self._said = said
+        self._picture_ns, self._blind = None, False
         self._estimator.reset()
         self._looked_at = None
         self._out_of_sight = "nothing seen yet" if said else "no instruction"

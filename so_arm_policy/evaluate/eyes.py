@@ -15,8 +15,8 @@ class CameraEyes:
         self._eyes = RobotEyes(robot, config)
 
     def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop | None:
-        """Return what the cameras show now of what is wanted; see TaskSource. None where a picture is an old one."""
+        """Return what the cameras show now of what is wanted; see TaskSource. None for pictures of another time."""
         shown = moment.look(self._eyes.cameras)
-        if any(picture.stamp_ns < moment.now_ns for picture in shown.values()):
+        if any(picture.stamp_ns != moment.now_ns for picture in shown.values()):
             return None
         return self._eyes.look(shown, moment.sample.q, wanted)

@@ -92,8 +92,8 @@ class SeeingAgent:
         if wanted is None:
             self._silences[self._why()] += 1
             return None
-        # While nothing that could be seen matters, such as on a motion that was planned, the joints are all it uses.
-        seen_ns = moment.sample.stamp_ns if self._seen_ns is None else self._seen_ns
+        # While it rests to look, and while nothing that could be seen matters, the joints are all it uses.
+        seen_ns = self._seen_ns if self._source.wanted and self._seen_ns is not None else moment.sample.stamp_ns
         return Proposal(
             source=self.name,
             sequence=moment.tick,

@@ -246,8 +246,8 @@ def _time_msg(ns: int) -> Time:
 def _status_msg(now_ns: int, verdict: Verdict) -> SafetyStatus:
     """Return the status of one tick.
 
-    Other than live, source is the one that acts or would (live: the selected one, also while a fallback acts), and
-    worst_margin is that of this tick alone. Counts are left empty: they are the sums of what the bag shows one by one.
+    Other than live, worst_margin is that of this tick alone. Counts are left empty: they are the sums of what the bag
+    shows one by one.
     """
     msg = SafetyStatus(
         state=int(verdict.mode),

@@ -8,7 +8,9 @@ from so_arm_policy.control.motion.config import PlannerConfig
 from so_arm_policy.control.planner.actions import Means
 from so_arm_policy.control.planner.source import Planner
 from so_arm_policy.control.planner.thinking import Thought
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.ticks import Tick
+from so_arm_policy.core.values import JointSample
 from so_arm_policy.ros.node import percentiles
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.seeing_node import SeeingNode
@@ -46,20 +48,29 @@ class PlannerNode(SeeingNode[PlannerNodeConfig]):
         self._desk.close()
         super().stop()
 
+    def standby(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
+        """Return what to propose while the arm is held; then it goes on."""
+        return self._planner.standby(now_ns, sample)
+
     def tick(self, tick: Tick) -> None:
         """Propose, and say when it has given up."""
         super().tick(tick)
         if self._planner.trouble != self._said:
             self._said = self._planner.trouble
             if self._said:
-                self.report("trouble", self._said, warn=True)
+                self.report("trouble", self.trouble(), warn=True)
+
+    def trouble(self) -> str:
+        """Return why it last gave up, or that it is blind, and which camera that is; else ""."""
+        trouble = self._planner.trouble
+        return f"{trouble}; last pictures: {self.sight()}" if self._planner.blind else trouble
 
     def facts(self) -> dict[str, object]:
         """Return what the planner is at, why it last gave up, and how long it thinks."""
         return {
             **super().facts(),
             "stage": self._planner.stage,
-            "trouble": self._planner.trouble,
+            "trouble": self.trouble(),
             **percentiles("thought", self._desk.times),
         }
 

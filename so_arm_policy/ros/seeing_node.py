@@ -9,10 +9,10 @@ from typing import TypeVar
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from so_arm_policy.control.source import TaskSource
+from so_arm_policy.control.source import FUTURE_NS, TaskSource
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import SoArmError
+from so_arm_policy.core.errors import InputError, SoArmError
 from so_arm_policy.core.latest import Latest
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -108,9 +108,17 @@ class SeeingNode(SourceNode[C]):
             **super().facts(),
             "instruction": self._instruction or "",
             "waiting_for": ", ".join(missing) or ("" if self._instruction is not None else "instruction"),
+            "pictures": self.sight(),
             **percentiles("look", self._looks.times),
             "seen_age_ms": age_ms(self.now_ns(), self._seen_ns),
         }
+
+    def sight(self) -> str:
+        """Return how old the newest picture of each camera is that may be used."""
+        now_ns, pictures = self.now_ns(), dict(self._pictures)
+        ages = {name: age_ms(now_ns, p.stamp_ns) / 1e3 for name, p in pictures.items()}
+        said = [f"{name} {ages[name]:.1f} s old" if name in ages else f"{name} none" for name in self._eyes.cameras]
+        return ", ".join(said)
 
     def _tell(self) -> None:
         new = self._heard.take()
@@ -140,7 +148,12 @@ class SeeingNode(SourceNode[C]):
         return asked.stamp_ns, self._eyes.look(asked.pictures, asked.q, asked.wanted)
 
     def _on_image(self, camera: str, msg: Image) -> None:
-        self._pictures[camera] = convert.camera_image(msg, self.robot.camera(camera))
+        picture = convert.camera_image(msg, self.robot.camera(camera))
+        ahead_ns = picture.stamp_ns - self.now_ns()
+        if ahead_ns > FUTURE_NS:
+            got, expected = f"a picture stamped {ahead_ns / 1e6:.0f} ms ahead of now", f"at most {FUTURE_NS / 1e6:.0f}"
+            raise InputError(f"camera {camera!r}: got {got}, expected {expected}")
+        self._pictures[camera] = picture
 
     def _on_instruction(self, msg: String) -> None:
         self._heard.put(msg.data)

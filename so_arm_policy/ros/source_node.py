@@ -3,13 +3,14 @@
 from typing import TypeVar
 
 from so_arm_policy.control.source import Source
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import JointSample, Proposal
 from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import age_ms
-from so_arm_policy.ros.status import moves
+from so_arm_policy.ros.status import moves, stands
 from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
 
 STALE_NS = NS // 5
@@ -28,7 +29,7 @@ class SourceNode(TickNode[C]):
         self.source: Source
         self._sequence = 0
         self._proposals = self.speak(topics.proposal(name))
-        self._followed = True
+        self._followed, self._stands, self._silent = True, False, False
         self.listen(topics.JOINT_STATES, self.on_joint_states)
         self.listen(topics.SAFETY_STATUS, self._on_status)
 
@@ -36,18 +37,22 @@ class SourceNode(TickNode[C]):
         """Begin anew from where the arm is: the source was not followed."""
         self.source.reset()
 
+    def standby(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:
+        """Return what to propose while the arm is held; by default what a source does that begins anew."""
+        self.restart()
+        return self.source.command(now_ns, sample)
+
     def tick(self, tick: Tick) -> None:
-        """Ask the source and publish what it wants; after a silence of the joints it begins anew."""
+        """Ask the source and publish what it wants; a silence of the joints is a hold."""
         sample, now_ns = self.sample, self.now_ns()
         if sample is None:
             return
         if tick.now_ns - sample.received_ns > STALE_NS:
             self.report("joint_states", f"joint_states: got none for {age_ms(tick.now_ns, sample.received_ns):.0f} ms")
-            self.restart()
+            self._silent = True
+            self.standby(now_ns, sample)
             return
-        if not self._followed:
-            self.restart()
-        wanted = self.source.command(self.due_ns(tick, now_ns), sample)
+        wanted = self._wanted(self.due_ns(tick, now_ns), sample)
         if wanted is None:
             return
         proposal = Proposal(
@@ -68,6 +73,14 @@ class SourceNode(TickNode[C]):
         """Return the stamp of the oldest measurement that the command follows from; by default that of the joints."""
         return sample.stamp_ns
 
-    def _on_status(self, msg: SafetyStatus) -> None:
+    def _wanted(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray] | None:
         # While another source moves the arm, or nobody, what this one wants must stay near where the arm is.
-        self._followed = moves(msg, self.source.name)
+        if self._silent or (self._stands and not self._followed):
+            self._silent = False
+            return self.standby(now_ns, sample)
+        if not self._followed:
+            self.restart()
+        return self.source.command(now_ns, sample)
+
+    def _on_status(self, msg: SafetyStatus) -> None:
+        self._followed, self._stands = moves(msg, self.source.name), stands(msg)

@@ -16,6 +16,11 @@ def moves(msg: SafetyStatus, source: str) -> bool:
     return msg.source == source and msg.state in (SafetyStatus.ACTIVE, SafetyStatus.FALLBACK)
 
 
+def stands(msg: SafetyStatus) -> bool:
+    """Whether nobody moves the arm: it is held or stopped, or a person has selected `hold` for a pause."""
+    return msg.state not in (SafetyStatus.ACTIVE, SafetyStatus.FALLBACK) or msg.source == "hold"
+
+
 class StatusWriter:
     """Publishes a status ten times a second, and at once when something changes."""
 
@@ -29,7 +34,7 @@ class StatusWriter:
     def update(self, supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box: str = "") -> None:
         """Look at the verdict of one tick. black_box: path of the newest bag, or ""."""
         self._since += 1
-        mode = (int(verdict.mode), supervisor.source, verdict.limp)
+        mode = (int(verdict.mode), verdict.source, verdict.limp)
         reason = (verdict.code, *verdict.doubts)
         changed = mode != self._mode or (reason != self._reason and self._since > QUIET_TICKS)
         if changed or self._since >= PERIOD_TICKS:
@@ -42,7 +47,7 @@ def status_msg(supervisor: Supervisor, verdict: Verdict, now_ns: int, black_box:
     counts = {code: n for code, n in supervisor.counts.items() if n}
     msg = SafetyStatus(
         state=int(verdict.mode),
-        source=supervisor.source,
+        source=verdict.source,
         verdict=verdict.action.value,
         reason_code=verdict.code,
         reason_text=verdict.text,

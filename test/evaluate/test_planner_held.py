@@ -1,4 +1,4 @@
-"""The planner held by the supervisor in the midst of its work, by what people ask for: it goes on, and drops nothing."""
+"""The planner held by the supervisor in the midst of its work, because people ask: it goes on, and drops nothing."""
 
 import mujoco
 import numpy as np

@@ -137,9 +137,12 @@ def test_a_proposal_follows_from_what_was_seen_last(short: Task, robot: RobotCon
             if step.proposal is not None:
                 ages.append(round((step.now_ns - step.proposal.observation_stamp_ns) * 120 / 1e9))
 
-    agent = SeeingAgent(Listener(), robot, TruthEyes(), SeeingTiming(hz=30.0, latency_ticks=6))
-    Rollout(short, robot, agent).run(short.sample(0), [Ages()])
-    assert ages == [6 + k % 4 for k in range(54)]
+    follower, looker = Listener(wanted=frozenset({"red"})), Listener(wanted=None)
+    for source in (follower, looker):
+        agent = SeeingAgent(source, robot, TruthEyes(), SeeingTiming(hz=30.0, latency_ticks=6))
+        Rollout(short, robot, agent).run(short.sample(0), [Ages()])
+    assert ages[:54] == [6 + k % 4 for k in range(54)]
+    assert ages[54:] == [0] * 54, "who looks at everything rests meanwhile"
 
 
 @pytest.mark.parametrize("change", [{"hz": 0.0}, {"hz": float("nan")}, {"hz": 121.0}, {"latency_ticks": -1}])

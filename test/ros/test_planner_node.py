@@ -9,6 +9,7 @@ from std_msgs.msg import String
 
 from so_arm_policy.control.planner.follow import TOUCH_M
 from so_arm_policy.core.objects import CUBE_SIZE_M
+from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.planner_node import PlannerNode
@@ -55,37 +56,114 @@ def test_an_instruction_that_is_not_understood_is_reported_once_and_changes_noth
     assert (node.facts()["instruction"], node.source.stage) == ("touch the red cube", "look")
 
 
-def test_who_is_not_followed_stays_and_begins_anew_with_the_same_instruction_once_followed(graph, node):
+@pytest.mark.parametrize(
+    ("state", "source", "stage"),
+    [
+        (SafetyStatus.HOLD, "planner", "held"),
+        (SafetyStatus.ESTOP, "planner", "held"),
+        (SafetyStatus.ACTIVE, "hold", "held"),
+        (SafetyStatus.ACTIVE, "pid", "idle"),
+    ],
+)
+def test_who_is_not_followed_stays_and_goes_on_with_the_same_instruction_once_followed(
+    graph, node, state, source, stage
+):
     heard = graph.hear(topics.proposal("planner"))
     say, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
     status = graph.say(topics.SAFETY_STATUS)
     instruct(String(data="touch the red cube"))
     repeat(say, joints, lambda: node.source.stage == "look")
-    status(SafetyStatus(state=SafetyStatus.HOLD, source="planner"))
-    moved = ROBOT.home + 0.3
-    repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position, moved, atol=1e-9))
-    assert (node.source.stage, node.source.wanted) == ("idle", frozenset())
+    status(SafetyStatus(state=state, source=source))
+    moved = ROBOT.home + 0.2
+    repeat(say, lambda: joints(moved), lambda: np.allclose(heard[-1].position[:-1], moved[:-1], atol=1e-9))
+    assert (node.source.stage, node.source.wanted) == (stage, None if stage == "held" else frozenset())
+    status(SafetyStatus(state=SafetyStatus.ACTIVE, source="planner"))
+    repeat(say, lambda: joints(moved), lambda: node.source.stage == "look")
+    np.testing.assert_allclose(heard[-1].position[:-1], moved[:-1], atol=1e-9)
     # What comes meanwhile is not lost.
+    status(SafetyStatus(state=state, source=source))
+    repeat(say, lambda: joints(moved), lambda: node.source.stage == stage)
     instruct(String(data="touch the blue cube"))
     repeat(say, lambda: joints(moved), lambda: node.facts()["instruction"] == "touch the blue cube")
     assert node.source.stage == "idle"
     status(SafetyStatus(state=SafetyStatus.ACTIVE, source="planner"))
     repeat(say, lambda: joints(moved), lambda: node.source.stage == "look")
-    np.testing.assert_allclose(heard[-1].position, moved, atol=1e-9)
+    assert node.facts()["instruction"] == "touch the blue cube"
 
 
-def test_a_command_that_follows_a_picture_says_how_old_that_is(graph, node):
+def test_a_silence_of_the_joints_is_a_hold(graph, node):
+    heard = graph.hear(topics.proposal("planner"))
+    say, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
+    instruct(String(data="touch the red cube"))
+    repeat(say, joints, lambda: node.source.stage == "look")
+    wait_until(lambda: node.source.stage == "held")
+    assert node.counts["errors: joint_states"] > 0
+    count = len(heard)
+    moved = ROBOT.home + 0.1
+    repeat(say, lambda: joints(moved), lambda: node.source.stage == "look" and len(heard) > count)
+    np.testing.assert_allclose(heard[-1].position[:-1], moved[:-1], atol=1e-9)
+
+
+@pytest.fixture
+def shown():
+    """A scene, and what returns the message of its picture with a stamp."""
     scene = make_task("reach").sample(3).scene
     renderer = SceneRenderer(ROBOT)
     rgb = renderer.render(scene, Simulator(ROBOT, scene).qpos, "overhead")
     renderer.close()
+
+    def picture(stamp_ns):
+        return convert.image_msg(CameraImage(camera="overhead", stamp_ns=stamp_ns, rgb=rgb), "overhead")
+
+    return scene, picture
+
+
+def test_without_newer_pictures_it_says_so_stays_and_goes_on_once_they_come(graph, node, shown):
+    scene, picture = shown
+    heard = graph.hear(topics.proposal("planner"))
+    say, show = graph.say(topics.JOINT_STATES), graph.say(topics.image("overhead"))
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {scene.objects[0].words}"))
+    repeat(say, joints, lambda: "got no newer picture for 2 s" in node.facts()["trouble"])
+    assert node.facts()["trouble"].endswith("expected one within 1 s; last pictures: overhead none")
+    show(picture(now_ns() - 60 * NS))
+    repeat(say, joints, lambda: "last pictures: overhead 6" in node.facts()["trouble"])
+    status = diagnostics_of(node)
+    assert status.level == DiagnosticStatus.WARN
+    assert "got no newer picture" in status.message
+    np.testing.assert_array_equal([m.position for m in heard], [ROBOT.home] * len(heard))
+
+    def see():
+        show(picture(now_ns()))
+        return joints()
+
+    repeat(say, see, lambda: node.source.stage == "approach")
+    assert node.facts()["trouble"] == ""
+
+
+def test_a_picture_from_the_future_is_refused_and_counted(graph, node, shown):
+    scene, picture = shown
+    say, show = graph.say(topics.JOINT_STATES), graph.say(topics.image("overhead"))
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {scene.objects[0].words}"))
+    repeat(say, joints, lambda: node.source.stage == "look")
+    for number in (1, 2):
+        show(picture(now_ns() + 10 * NS))
+        wait_until(lambda number=number: node.counts["errors: overhead/image_raw"] == number)
+    message = diagnostics_of(node).message
+    assert "camera 'overhead': got a picture stamped" in message
+    assert "ms ahead of now, expected at most 20" in message
+    repeat(say, joints, lambda: node.source.blind)
+    assert (node.counts["looks"], node.source.stage) == (0, "look")
+
+
+def test_a_command_that_follows_a_picture_says_how_old_that_is(graph, node, shown):
+    scene, picture = shown
     heard, stamps = graph.hear(topics.proposal("planner")), set()
     say, show = graph.say(topics.JOINT_STATES), graph.say(topics.image("overhead"))
 
     def see():
         stamp_ns = now_ns()
         stamps.add(stamp_ns)
-        show(convert.image_msg(CameraImage(camera="overhead", stamp_ns=stamp_ns, rgb=rgb), "overhead"))
+        show(picture(stamp_ns))
         return joints()
 
     graph.say(topics.INSTRUCTION)(String(data=f"touch the {scene.objects[0].words}"))

@@ -26,6 +26,7 @@ from so_arm_policy.control.planner.states import (
     Watching,
 )
 from so_arm_policy.control.planner.thinking import Thinker, Thought
+from so_arm_policy.control.source import BLIND_NS, FUTURE_NS
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError, SoArmError
@@ -37,6 +38,7 @@ MOVED_M = 0.012  # a thing that is seen so far from where it was has moved
 ELSEWHERE = 2  # so often in succession, for one odd look is none
 CLEARLY_SEEN = 0.2  # of a thing may be hidden, for where it is to count
 DISPLACED_RAD = 0.3  # an arm that a hold left so far from where it was sent was moved by somebody
+SHORT_NS = NS  # after a hold of no more than that, what was seen before it counts
 LOST = "the hand lost what it held"
 AGAIN_NS = NS  # after which a routine that failed is begun once more
 
@@ -61,6 +63,7 @@ class Planner:
         self._doing: Doing
         self._way: _Way | None
         self._seen: tuple[int, Tabletop] | None
+        self._gave_up: str
         self.reset()
 
     def tell(self, instruction: str) -> None:
@@ -68,7 +71,7 @@ class Planner:
         order = parse(instruction)
         if order.verb not in ROUTINES:
             raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(ROUTINES)}")
-        self._doing, self._seen, self.trouble = Told(order=order), None, ""
+        self._doing, self._seen, self._gave_up = Told(order=order), None, ""
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
         """Take note of what is on the table."""
@@ -80,13 +83,26 @@ class Planner:
         return self._doing.stage
 
     @property
+    def blind(self) -> bool:
+        """Whether it rests because no newer picture comes."""
+        return isinstance(self._doing, Watching) and self._doing.blind_s > 0
+
+    @property
+    def trouble(self) -> str:
+        """That it is blind, and for how long; else why it last gave up, or ""."""
+        if not (isinstance(self._doing, Watching) and self._doing.blind_s):
+            return self._gave_up
+        got, expected = f"no newer picture for {self._doing.blind_s} s", f"one within {BLIND_NS / NS:g} s"
+        return f"{self.stage}: got {got}, expected {expected}"
+
+    @property
     def wanted(self) -> frozenset[str] | None:
         """Colours of the things that matter now; None for all things and places, empty while nothing matters."""
-        return self._doing.wanted if isinstance(self._doing, Moving | Watching | Thinking) else NOTHING
+        return self._doing.wanted if isinstance(self._doing, Moving | Watching | Thinking | Held) else NOTHING
 
     def reset(self) -> None:
         """Forget the instruction, what was seen and the pose."""
-        self._doing, self._way, self._seen, self.trouble = Idle(), None, None, ""
+        self._doing, self._way, self._seen, self._gave_up = Idle(), None, None, ""
 
     def command(self, now_ns: int, sample: JointSample) -> tuple[FloatArray, FloatArray]:
         """Return position (n,) rad and velocity (n,) rad/s for `now_ns`."""
@@ -98,7 +114,7 @@ class Planner:
             self._advance(now_ns, sample)
         except SoArmError as error:
             assert not isinstance(self._doing, Idle)
-            self.trouble = str(error)
+            self._gave_up = str(error)
             self._brake(now_ns)
             self._doing = Waiting(order=self._doing.order, stage="trouble", until_ns=now_ns + AGAIN_NS)
         q, dq, _ = self._here(now_ns)
@@ -110,8 +126,8 @@ class Planner:
             case Told(order=order):
                 self._doing = Waiting(order=order)
             case Thinking() | Braking() | Moving() | Watching() as before:
-                self._doing = Held(order=before.order, before=before, sent=self._here(now_ns)[0])
-        self._seen = None
+                sent = self._here(now_ns)[0]
+                self._doing = Held(order=before.order, before=before, sent=sent, since_ns=now_ns)
         self._stand(now_ns, sample)
         q, dq, _ = self._here(now_ns)
         return q, dq
@@ -119,33 +135,40 @@ class Planner:
     def _resume(self, now_ns: int, sample: JointSample, held: Held) -> None:
         """Go on after a hold, from where the arm is; whatever was planned was planned from elsewhere."""
         self._stand(now_ns, sample)
-        away = np.abs(sample.q - held.sent)
-        away[[ik.gripper for ik in self._means.iks]] = 0.0
+        moved = self._displaced(sample.q, held.sent)
+        short = 0 <= now_ns - held.since_ns <= SHORT_NS
         match held.before:
-            case _ if float(away.max()) > DISPLACED_RAD:
-                self._doing = Waiting(order=held.order)
-            case Moving() as moving:
+            case Moving() as moving if not moved and (short or moving.motion.carried or self._holds(sample.q)):
                 self._go_on(now_ns, sample, moving)
-            case Braking() as before:
-                self._think(now_ns, before, before.resume)
-            case Thinking() as before:
+            case Thinking() as before if not moved and (short or self._holds(sample.q)):
                 self._doing = replace(before, was_held=True)
-            case Watching() as before:
-                self._doing = replace(before, since_ns=now_ns)
+            case Braking() as before if not moved:
+                self._think(now_ns, before, before.resume)
+            case Watching() as before if not moved:
+                self._doing = replace(before, since_ns=before.since_ns if short else now_ns, blind_s=0)
+            case _:
+                self._doing = Waiting(order=held.order)  # what it knew may be no longer so
 
     def _go_on(self, now_ns: int, sample: JointSample, moving: Moving) -> None:
-        """Plan the legs that are left anew, from where the arm stands, where it has something in its hand."""
+        """Plan the legs that are left anew, from where the arm stands."""
         assert self._way is not None
         here, motion, start = self._way.path.end, moving.motion, moving.start
         legs = [with_same_grip(self._means, leg, here) for leg, _ in moving.legs]
-        holding = holds(self._means, sample.q, here)
-        if legs[0].holding and not holding:
+        if legs[0].holding and not self._holds(sample.q):
             self._interrupt(now_ns, moving, LOST)
-        elif holding or motion.carried:
+        else:
             self._doing = Thinking(order=moving.order, stage=moving.stage)
             self._desk.begin(now_ns, lambda: self._thinker.planned(motion, legs, start, here))
-        else:
-            self._doing = Waiting(order=moving.order)  # what it saw before may be no longer so
+
+    def _displaced(self, q: FloatArray, sent: FloatArray) -> bool:
+        away = np.abs(q - sent)
+        away[[ik.gripper for ik in self._means.iks]] = 0.0
+        return float(away.max()) > DISPLACED_RAD
+
+    def _holds(self, q: FloatArray) -> bool:
+        """Whether something is in the hand at measured joints q (n,) rad, at rest."""
+        assert self._way is not None
+        return holds(self._means, q, self._way.path.end)
 
     def _advance(self, now_ns: int, sample: JointSample) -> None:
         if isinstance(self._doing, Told):
@@ -166,9 +189,18 @@ class Planner:
                 self._move(now_ns, sample, doing)
             case Held():
                 self._resume(now_ns, sample, doing)
-            case Watching(since_ns=since_ns):
-                if self._seen is not None and self._seen[0] >= since_ns:
-                    self._think(now_ns, doing, self._thinker.sent(self._seen[1]), doing.wanted)
+            case Watching():
+                self._watch(now_ns, doing)
+
+    def _watch(self, now_ns: int, watching: Watching) -> None:
+        if self._seen is not None and watching.since_ns <= self._seen[0] <= now_ns + FUTURE_NS:
+            self._think(now_ns, watching, self._thinker.sent(self._seen[1]), watching.wanted)
+            return
+        blind_ns = now_ns - watching.since_ns
+        if blind_ns > BLIND_NS:
+            if not watching.blind_s:
+                self._brake(now_ns)
+            self._doing = replace(watching, blind_s=blind_ns // NS)
 
     def _think(
         self,
@@ -203,11 +235,13 @@ class Planner:
     def _move(self, now_ns: int, sample: JointSample, moving: Moving) -> None:
         leg, path = moving.legs[0]
         if leg.free and moving.motion.watched:
-            self._doing = moving = self._looked_after(moving)
+            self._doing = moving = self._looked_after(now_ns, moving)
         if leg.holding and not holds(self._means, sample.q, path.end):
             self._interrupt(now_ns, moving, LOST)
         elif moving.elsewhere >= ELSEWHERE:
             self._interrupt(now_ns, moving, "the thing is seen elsewhere")
+        elif leg.free and moving.motion.watched and now_ns - moving.since_ns > BLIND_NS:
+            self._interrupt(now_ns, moving, f"got no newer picture within {BLIND_NS / NS:g} s")
         elif self._over(now_ns, leg.settle_s):
             if len(moving.legs) > 1:
                 self._doing = replace(moving, legs=moving.legs[1:])
@@ -215,10 +249,10 @@ class Planner:
             else:
                 self._think(now_ns, moving, self._thinker.sent(sample.q.copy()))
 
-    def _looked_after(self, moving: Moving) -> Moving:
+    def _looked_after(self, now_ns: int, moving: Moving) -> Moving:
         """Take note of where the thing is seen."""
         thing = moving.motion.thing
-        if self._seen is None or self._seen[0] <= moving.since_ns or thing is None:
+        if self._seen is None or not moving.since_ns < self._seen[0] <= now_ns + FUTURE_NS or thing is None:
             return moving
         stamp_ns, table = self._seen
         was = moving.motion.table.things[thing]

@@ -87,11 +87,15 @@ class Moving:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Watching:
-    """At rest for a Look, or on the way of a Follow, until what was on the table at `since_ns` or later is seen."""
+    """At rest for a Look, or on the way of a Follow, until what was on the table at `since_ns` or later is seen.
+
+    blind_s: for how many whole seconds nothing newer came, once that is too long; then the arm is at rest.
+    """
 
     order: Order
     action: Look | Follow
     since_ns: int
+    blind_s: int = 0
 
     @property
     def stage(self) -> str:
@@ -101,17 +105,23 @@ class Watching:
     @property
     def wanted(self) -> frozenset[str] | None:
         """Colours that matter; None for everything."""
-        return None if isinstance(self.action, Look) else colors(self.order)
+        return None if self.blind_s or isinstance(self.action, Look) else colors(self.order)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Held:
-    """The arm is held, by the supervisor or by a person, since the command was at `sent` (n,) rad. Then `before`."""
+    """The arm is held, by the supervisor or by a person, since `since_ns`, when it was sent to `sent` (n,) rad."""
 
     order: Order
     before: Thinking | Braking | Moving | Watching
     sent: FloatArray
+    since_ns: int
     stage: str = "held"
+
+    @property
+    def wanted(self) -> frozenset[str] | None:
+        """Where it looked at rest it goes on looking: it is still at rest."""
+        return None if isinstance(self.before, Watching) and isinstance(self.before.action, Look) else NOTHING
 
 
 Doing = Idle | Told | Waiting | Thinking | Braking | Moving | Watching | Held
