@@ -59,3 +59,16 @@ class Tabletop:
         if name not in self.places:
             raise InputError(f"table: got no {name}, expected one; seen: {', '.join(self.places) or 'no place'}")
         return self.places[name]
+
+    def nearest(self, color: str, kind: str, position: FloatArray, within_m: float) -> int | None:
+        """Return the number of the thing of a colour that is nearest to `position` (3,) m, on the table, or None.
+
+        For a thing that was known to be there: it may have been taken for another kind, but only within `within_m`;
+        one of its kind goes before others.
+        """
+        found = [
+            (thing.kind != kind, away, i)
+            for i, thing in enumerate(self.things)
+            if thing.color == color and (away := float(np.hypot(*(thing.position - position)[:2]))) <= within_m
+        ]
+        return min(found)[2] if found else None

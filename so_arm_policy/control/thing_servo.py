@@ -22,6 +22,7 @@ from so_arm_policy.core.values import JointSample
 
 VERBS = ("reach", "track")
 REACHED_M = 0.01  # how near the fingertip has to be able to come
+SAME_M = 0.03  # what is seen of its colour so near to where it should be is the thing, whatever kind it is taken for
 LOOKED_AT_M = 0.01  # a thing that moved less is as near as it was
 
 
@@ -98,7 +99,7 @@ class ThingServo:
             return
         self._picture_ns = stamp_ns
         try:
-            thing = table.things[table.find(self._said.color, self._said.kind)]
+            thing = table.things[self._which(table, stamp_ns)]
         except InputError as error:
             self._out_of_sight = str(error)
             return
@@ -122,6 +123,17 @@ class ThingServo:
         assert believed is not None
         top, velocity = believed.position, believed.velocity
         return self._servo.command(now_ns, sample, lambda tip: aim(tip, top, velocity, self._config.approach))
+
+    def _which(self, table: Tabletop, stamp_ns: int) -> int:
+        """Return the number of the thing: near where it should be, else the one it can only be. Raises InputError."""
+        assert self._said is not None
+        believed = self._estimator.at(stamp_ns)
+        if believed is not None:
+            at = self._R_base_world.T @ believed.position + self._base
+            near = table.nearest(self._said.color, self._said.kind, at, SAME_M)
+            if near is not None:
+                return near
+        return table.find(self._said.color, self._said.kind)
 
     def _forget(self, said: Said | None) -> None:
         self._said = said

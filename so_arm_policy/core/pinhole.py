@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class Pinhole:
     position: FloatArray
     R_world_optical: FloatArray
 
-    @property
+    @cached_property
     def focal_px(self) -> float:
         """Focal length in pixels."""
         return self.camera.height / 2 / math.tan(math.radians(self.camera.fovy_deg) / 2)
@@ -30,8 +31,11 @@ class Pinhole:
     def pixels(self, points: FloatArray) -> FloatArray:
         """Return where points (..., 3) m, world frame, appear: (..., 2); NaN for what lies behind the camera."""
         local = (points - self.position) @ self.R_world_optical
-        ahead = np.where(local[..., 2:] > 0.0, local[..., 2:], np.nan)
-        return local[..., :2] / ahead * self.focal_px + self._middle
+        return self.shown(np.where(local[..., 2:] > 0.0, local, np.nan))
+
+    def shown(self, local: FloatArray) -> FloatArray:
+        """Return where points (..., 3) m ahead of the camera, in its optical frame, appear: (..., 2)."""
+        return local[..., :2] * (self.focal_px / local[..., 2:]) + self._middle
 
     def shares(self, points: FloatArray) -> FloatArray:
         """Return where points (..., 3) m appear as shares of the picture's width and height: (..., 2), 0..1 inside."""
@@ -48,7 +52,7 @@ class Pinhole:
         along = (z - self.position[2]) / down
         return self.position + np.where(along > 0.0, along, np.nan) * rays
 
-    @property
+    @cached_property
     def _middle(self) -> FloatArray:
         return np.array([self.camera.width, self.camera.height]) / 2
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,29 +15,26 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError, SoArmError
 from so_arm_policy.core.latest import Latest
 from so_arm_policy.core.ticks import Tick
-from so_arm_policy.core.timegrid import CONTROL_HZ
+from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.inference import InferenceWorker
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.source_node import SourceNode
 from so_arm_policy.ros.tick_node import TickNodeConfig
-from so_arm_policy.sim.eyes import RobotEyes
+from so_arm_policy.sim.eyes import RobotEyes, Shot
 
 C = TypeVar("C", bound=TickNodeConfig)
+APART_NS = NS // 20  # a picture of a camera that can be done without is left out when it is so much older than others
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """Pictures, the joints (n,) rad at that time, and what is wanted of them."""
+    """Pictures, each with the joints at its time, the stamp of the oldest, and what is wanted of them."""
 
-    pictures: Mapping[str, CameraImage]
-    q: FloatArray
+    shots: Mapping[str, Shot]
+    stamp_ns: int
     wanted: frozenset[str] | None
-
-    @property
-    def stamp_ns(self) -> int:
-        return min(picture.stamp_ns for picture in self.pictures.values())
 
 
 class SeeingNode(SourceNode[C]):
@@ -102,7 +99,7 @@ class SeeingNode(SourceNode[C]):
 
     def facts(self) -> dict[str, object]:
         """Return what the source was told, what is waited for, and how long it takes to see."""
-        missing = [f"{name}/image_raw" for name in self._eyes.cameras if name not in self._pictures]
+        missing = [f"{name}/image_raw" for name in self._eyes.needed if name not in self._pictures]
         missing += ["joint_states"] if self.sample is None else []
         return {
             **super().facts(),
@@ -133,19 +130,28 @@ class SeeingNode(SourceNode[C]):
             self._untold = False
 
     def _ask(self) -> None:
-        """Have the newest pictures looked at."""
-        pictures, samples, wanted = dict(self._pictures), list(self._samples), self.source.wanted
-        if len(pictures) < len(self._eyes.cameras) or not samples or wanted == frozenset():
+        """Have the newest pictures looked at, once every camera that sends some has a new one."""
+        pictures, samples, wanted = self._together(), list(self._samples), self.source.wanted
+        if not pictures or not samples or wanted == frozenset():
             return
         stamp_ns = min(picture.stamp_ns for picture in pictures.values())
         if stamp_ns != self._asked_ns and self._looks.is_free():
             self._asked_ns = stamp_ns
-            then = min(samples, key=lambda sample: abs(sample.stamp_ns - stamp_ns))
-            self._looks.ask(_Look(pictures=pictures, q=then.q, wanted=wanted))
+            shots = {name: Shot(image=image, q=_then(samples, image.stamp_ns).q) for name, image in pictures.items()}
+            self._looks.ask(_Look(shots=shots, stamp_ns=stamp_ns, wanted=wanted))
+
+    def _together(self) -> dict[str, CameraImage]:
+        """Return the newest pictures of the cameras that are needed, and of others as far as they are as new."""
+        newest = dict(self._pictures)
+        if not newest.keys() >= set(self._eyes.needed):
+            return {}
+        since_ns = min(newest[name].stamp_ns for name in self._eyes.needed) - APART_NS
+        return {name: image for name, image in newest.items() if image.stamp_ns >= since_ns}
 
     def _look(self, asked: _Look) -> tuple[int, Tabletop]:
         self.counts["looks"] += 1
-        return asked.stamp_ns, self._eyes.look(asked.pictures, asked.q, asked.wanted)
+        self.counts["pictures"] += len(asked.shots)
+        return asked.stamp_ns, self._eyes.look(asked.shots, asked.wanted)
 
     def _on_image(self, camera: str, msg: Image) -> None:
         picture = convert.camera_image(msg, self.robot.camera(camera))
@@ -158,3 +164,8 @@ class SeeingNode(SourceNode[C]):
     def _on_instruction(self, msg: String) -> None:
         self._heard.put(msg.data)
         self.get_logger().info(f"instruction: {msg.data!r}")  # not in the tick: the first line logged takes 80 ms
+
+
+def _then(samples: Sequence[JointSample], stamp_ns: int) -> JointSample:
+    """Return the sample that was measured nearest to a time."""
+    return min(samples, key=lambda sample: abs(sample.stamp_ns - stamp_ns))

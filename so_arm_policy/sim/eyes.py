@@ -1,6 +1,7 @@
 """What the robot's own cameras show it: pictures, and the joints at that time, become what is on the table."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from so_arm_policy.control.perception.perception import Perception, PerceptionConfig, Picture
 from so_arm_policy.control.tabletop import Tabletop
@@ -10,23 +11,36 @@ from so_arm_policy.core.values import CameraImage
 from so_arm_policy.sim.own_view import OwnView
 
 
-class RobotEyes:
-    """The cameras that stand, and the geometry as the robot's description has it: not as a scene moves it.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shot:
+    """One picture, and where the joints were when it was taken: q (n,) rad."""
 
-    cameras: their names; where things are is found with the first of them. Use it in one thread.
+    image: CameraImage
+    q: FloatArray
+
+
+class RobotEyes:
+    """The robot's cameras, and the geometry as the robot's description has it: not as a scene moves it.
+
+    cameras: their names, those that stand first. needed: without whose pictures there is no look: those that stand, or
+    the first one where none does; the others add what they see. Use it in one thread.
     """
 
     def __init__(self, robot: RobotConfig, config: PerceptionConfig | None = None) -> None:
         """Build the robot's model, the first in a process within a second or two."""
-        self.cameras = tuple(camera.name for camera in robot.cameras if camera.stand is not None)
+        standing = tuple(camera.name for camera in robot.cameras if camera.stand is not None)
+        carried = tuple(camera.name for camera in robot.cameras if camera.stand is None)
+        self.cameras = standing + carried
+        self.needed = standing or carried[:1]
         self._own = OwnView(robot)
         self._perception = Perception(config)
 
-    def look(self, shown: Mapping[str, CameraImage], q: FloatArray, wanted: Collection[str] | None) -> Tabletop:
-        """Return what `cameras` show, with the joints at q (n,) rad, of what is wanted; see TaskSource."""
-        self._own.pose(q)
+    def look(self, shown: Mapping[str, Shot], wanted: Collection[str] | None) -> Tabletop:
+        """Return what the cameras in `shown` show of what is wanted; see TaskSource. All `needed` must be there."""
         pictures = []
         for name in self.cameras:
-            view = self._own.camera(name)
-            pictures.append(Picture(view=view, rgb=shown[name].rgb, hidden=self._own.hidden(view)))
+            if name in self.needed or name in shown:
+                self._own.pose(shown[name].q)
+                view = self._own.camera(name)
+                pictures.append(Picture(view=view, rgb=shown[name].image.rgb, hidden=self._own.hidden(view)))
         return self._perception.look(pictures, wanted)

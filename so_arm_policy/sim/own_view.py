@@ -3,15 +3,18 @@
 import cv2
 import mujoco
 import numpy as np
+import numpy.typing as npt
 
 from so_arm_policy.core.arrays import BoolArray, FloatArray
 from so_arm_policy.core.pinhole import Pinhole
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.sim.arm_links import arm_links, link_name
 from so_arm_policy.sim.model import build_model, camera_in
 
 NEAREST_M = 0.01  # to a camera: what a link has behind that is left out
 MARGIN_PX = 2
+PATCH_M = 0.02  # links are drawn as patches of so much: what a patch rounds off stays small, holes stay open
+DRAWN_GROUP = 2  # of the geoms that are drawn and do not collide
+FARTHEST_PX = 4000.0  # from the picture: OpenCV draws with numbers that are not much larger
 
 
 class OwnView:
@@ -23,13 +26,15 @@ class OwnView:
         self._model = build_model(robot)
         self._data = mujoco.MjData(self._model)
         self._qpos = np.array([self._model.joint(name).qposadr[0] for name in robot.joint_names])
-        corners = {link.name: link.corners for link in arm_links()}
-        self._links = []
-        for body in range(self._model.nbody):
-            name = self._model.body(body).name
-            prefix = next((arm.prefix for arm in robot.arms if arm.prefix and name.startswith(arm.prefix)), "")
-            if link_name(name.removeprefix(prefix)) in corners:
-                self._links.append((body, corners[link_name(name.removeprefix(prefix))]))
+        roots = {int(self._model.body(f"{arm.prefix}base").rootid[0]) for arm in robot.arms}
+        drawn = np.flatnonzero(self._model.geom_group == DRAWN_GROUP)
+        bodies = self._model.geom_bodyid[drawn]
+        geoms = drawn[[int(self._model.body_rootid[body]) in roots for body in bodies]]
+        patches = [_patches(self._model, int(geom)) for geom in geoms]
+        self._geoms = [(int(geom), sum(map(len, parts))) for geom, parts in zip(geoms, patches, strict=True)]
+        self._corners = np.concatenate([patch for parts in patches for patch in parts])
+        self._begins = np.cumsum([0, *(len(patch) for parts in patches for patch in parts)])[:-1]
+        self._ends = np.append(self._begins[1:], len(self._corners))
 
     def pose(self, q: FloatArray) -> None:
         """Take the joints to be at `q` (n,) rad."""
@@ -45,12 +50,40 @@ class OwnView:
         """Return the pixels where the robot may be in the way of `view`: (height, width), a little too many."""
         height, width = view.camera.height, view.camera.width
         mask = np.zeros((height, width), dtype=np.uint8)
-        for body, corners in self._links:
-            world = corners @ self._data.xmat[body].reshape(3, 3).T + self._data.xpos[body]
-            ahead = (world - view.position) @ view.R_world_optical[:, 2]
-            if (ahead > NEAREST_M).any():
-                pixels = np.clip(view.pixels(world[ahead > NEAREST_M]), -4 * width, 5 * width)
-                hull = cv2.convexHull(pixels.astype(np.float32))
-                cv2.fillConvexPoly(mask, np.round(hull - 0.5).astype(np.int32), 1)
+        local = (self._world() - view.position) @ view.R_world_optical
+        ahead = local[:, 2] > NEAREST_M
+        depth = np.where(ahead, local[:, 2], NEAREST_M)[:, None]
+        pixels = local[:, :2] / depth * view.focal_px + np.array([width, height]) / 2
+        pixels = np.clip(pixels, -FARTHEST_PX, FARTHEST_PX).astype(np.float32)
+        least = np.minimum.reduceat(pixels, self._begins)
+        most = np.maximum.reduceat(pixels, self._begins)
+        shown = (most > 0).all(axis=1) & (least < (width, height)).all(axis=1)
+        whole = np.logical_and.reduceat(ahead, self._begins)
+        for patch in np.flatnonzero(shown & np.logical_or.reduceat(ahead, self._begins)):
+            part = slice(self._begins[patch], self._ends[patch])
+            hull = cv2.convexHull(pixels[part] if whole[patch] else pixels[part][ahead[part]])
+            cv2.fillConvexPoly(mask, np.round(hull - 0.5).astype(np.int32), 1)
         size = 2 * MARGIN_PX + 1
         return cv2.dilate(mask, np.ones((size, size), dtype=np.uint8)) > 0
+
+    def _world(self) -> FloatArray:
+        """Return all corners, (v, 3) m, in the world frame."""
+        world, at = np.empty_like(self._corners), 0
+        for geom, count in self._geoms:
+            part = slice(at, at + count)
+            R_world_geom = self._data.geom_xmat[geom].reshape(3, 3)
+            world[part] = self._corners[part] @ R_world_geom.T + self._data.geom_xpos[geom]
+            at += count
+        return world
+
+
+def _patches(model: mujoco.MjModel, geom: int) -> list[FloatArray]:
+    """Return a mesh cut into patches, the corners (v, 3) m of the triangles in each, in the frame of the geom."""
+    mesh = int(model.geom_dataid[geom])
+    first, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+    corners: FloatArray = model.mesh_vert[first : first + count].astype(np.float64)
+    first, count = int(model.mesh_faceadr[mesh]), int(model.mesh_facenum[mesh])
+    faces: npt.NDArray[np.int32] = model.mesh_face[first : first + count]
+    cells = np.floor(corners[faces].mean(axis=1) / PATCH_M).astype(np.int64)
+    _, patch = np.unique(cells, axis=0, return_inverse=True)
+    return [corners[np.unique(faces[patch.reshape(-1) == i])] for i in range(int(patch.max()) + 1)]

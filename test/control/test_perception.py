@@ -22,11 +22,20 @@ CREAM = (0.93, 0.91, 0.86)
 NOTHING_HIDDEN = np.zeros((120, 160), dtype=np.bool_)
 
 
-def drawn(things, light=None):
+HAND = CameraConfig(name="wrist", width=160, height=120, fps=30.0, fovy_deg=70.0, frame_id="w")
+
+
+def hand_view(x, y):
+    """Return a camera in a hand that is a little aside of, and above, a place on the table."""
+    position = np.array([x - 0.05, y, 0.11])
+    return Pinhole(HAND, position, look_at(position, (x, y, 0.0)))
+
+
+def drawn(things, light=None, view=VIEW):
     """Return a picture of things: (stance, x, y, yaw, rgb), where later ones hide earlier ones."""
     picture = np.tile(TABLE, (120, 160, 1))
     for stance, x, y, yaw, rgb in things:
-        hull = outline(stance.placed(x, y, yaw), VIEW)
+        hull = outline(stance.placed(x, y, yaw), view)
         picture[coverage(hull, (0, 0, 160, 120)) > 0.5] = rgb
     lit = picture * (1.0 if light is None else light)
     return np.clip(lit * 255.0, 0, 255).astype(np.uint8)
@@ -124,6 +133,75 @@ def test_a_spot_of_another_shape_is_no_thing():
     picture = drawn([])
     cv2.line(picture, (20, 100), (140, 100), (200, 20, 20), 2)
     assert looked(picture).things == ()
+
+
+def two_pictures(things, x, y, hidden=NOTHING_HIDDEN, off=0.0):
+    """Return what a standing camera shows, which is `off` m beside where it should be, and one in the hand."""
+    moved = Pinhole(CAMERA, POSITION + [0.0, off, 0.0], VIEW.R_world_optical)
+    hand = hand_view(x, y)
+    overhead = drawn(things, view=moved)
+    overhead[hidden] = (200, 180, 20)
+    wrist = Picture(view=hand, rgb=drawn(things, view=hand), hidden=NOTHING_HIDDEN)
+    return [Picture(view=VIEW, rgb=overhead, hidden=hidden), wrist]
+
+
+@pytest.mark.parametrize("stance", stances()[:3])
+def test_what_only_the_hand_sees_is_found_where_it_is(stance):
+    x, y, yaw = 0.22, 0.06, 0.3
+    pictures = two_pictures([(stance, x, y, yaw, COLORS["red"])], x, y, np.ones((120, 160), dtype=np.bool_))
+    (thing,) = Perception().look(pictures, {"red"}).things
+    assert thing.kind == stance.kind
+    assert np.hypot(thing.position[0] - x, thing.position[1] - y) < 0.001
+    assert thing.hidden < 0.05
+    assert Perception().look(pictures[:1], {"red"}).things == ()
+
+
+@pytest.mark.parametrize("stance", stances()[:3])
+def test_two_cameras_show_one_thing_though_one_is_not_quite_where_it_should_be(stance):
+    x, y = 0.22, -0.04
+    pictures = two_pictures([(stance, x, y, 0.5, COLORS["green"])], x, y, off=0.005)
+    (thing,) = Perception().look(pictures).things
+    assert thing.kind == stance.kind
+    both, alone = (
+        np.hypot(t.position[0] - x, t.position[1] - y) for t in (thing, *Perception().look(pictures[:1]).things)
+    )
+    assert alone > 0.004
+    assert both < 0.0015
+
+
+def test_a_thing_behind_a_finger_is_one_thing():
+    stance, x, y, view = stances()[2], 0.22, 0.0, hand_view(0.22, 0.0)
+    picture = drawn([(stance, x, y, 1.2, COLORS["blue"])], view=view)
+    middle = int(outline(stance.placed(x, y, 1.2), view)[:, 0].mean())
+    finger = np.zeros((120, 160), dtype=np.bool_)
+    finger[:, middle - 4 : middle + 4] = True
+    picture[finger] = (200, 180, 20)
+    (thing,) = Perception().look([Picture(view=view, rgb=picture, hidden=finger)]).things
+    assert thing.words == "blue brick"
+    assert np.hypot(thing.position[0] - x, thing.position[1] - y) < 0.002
+    assert 0.1 < thing.hidden < 0.5
+
+
+def test_a_thing_that_is_partly_out_of_the_picture_is_found_where_it_is():
+    stance, view = stances()[0], hand_view(0.22, 0.0)
+    x, y = view.on_plane(np.array([150.0, 60.0]), stance.height)[:2]
+    (thing,) = (
+        Perception()
+        .look([Picture(view=view, rgb=drawn([(stance, x, y, 0.4, COLORS["red"])], view=view), hidden=NOTHING_HIDDEN)])
+        .things
+    )
+    assert np.hypot(thing.position[0] - x, thing.position[1] - y) < 0.004
+    assert 0.1 < thing.hidden < 0.6
+
+
+def test_of_what_hardly_shows_nothing_is_said():
+    stance, x, y = stances()[0], 0.2, 0.05
+    picture = drawn([(stance, x, y, 0.4, COLORS["green"])])
+    hull = outline(stance.placed(x, y, 0.4), VIEW)
+    hidden = np.zeros((120, 160), dtype=np.bool_)
+    hidden[:, int(hull[:, 0].min()) + 2 :] = True
+    picture[hidden] = (200, 180, 20)
+    assert looked(picture, hidden).things == ()
 
 
 @pytest.mark.parametrize("shape", [(120, 160), (60, 80, 3), (120, 160, 4)])

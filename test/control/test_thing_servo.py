@@ -213,3 +213,14 @@ def test_the_configuration_is_strict_and_can_be_written_down():
     assert from_mapping(ThingServoConfig, to_mapping(ThingServoConfig())) == ThingServoConfig()
     with pytest.raises(ConfigError, match="'speed'"):
         from_mapping(ThingServoConfig, {"servo": {"pid": {"speed": 1.0}}})
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_near_where_it_was_it_is_the_thing_though_it_looks_like_another_kind_or_another_looks_like_it(make):
+    cube = table(PLACE).things[0]
+    brick = replace(cube, kind="brick")
+    elsewhere = replace(cube, position=PLACE + [0.0, -0.2, 0.0])
+    for seen in ((brick,), (brick, elsewhere), (cube, elsewhere), (elsewhere, cube)):
+        world = World(make).run(240).run(360, lambda tick, seen=seen: Tabletop(things=seen, places={}))
+        assert np.linalg.norm(world.tip - TOUCH) < 0.004
+        assert world.source.trouble is None

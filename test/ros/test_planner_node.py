@@ -180,6 +180,35 @@ def test_a_command_that_follows_a_picture_says_how_old_that_is(graph, node, show
     np.testing.assert_allclose(heard[-1].position, over_it, atol=0.05)
 
 
+def test_what_only_the_camera_in_the_hand_shows_is_seen_and_without_that_camera_it_goes_on(graph, node):
+    scene = make_task("reach").sample(3).scene
+    thing = scene.objects[0]
+    (ik,) = arm_iks(ROBOT)
+    q = ik.solve(np.array([thing.x, thing.y, CUBE_SIZE_M + 0.03]), ROBOT.home)
+    simulator, renderer = Simulator(ROBOT, scene), SceneRenderer(ROBOT)
+    simulator.reset(scene, q)
+    bare = np.full((120, 160, 3), (158, 153, 143), dtype=np.uint8)
+    pictures = {"overhead": bare, "wrist": renderer.render(scene, simulator.qpos, "wrist")}
+    renderer.close()
+    say = graph.say(topics.JOINT_STATES)
+    show = {name: graph.say(topics.image(name)) for name in pictures}
+
+    def see(*names):
+        stamp_ns = now_ns()
+        for name in names:
+            show[name](convert.image_msg(CameraImage(camera=name, stamp_ns=stamp_ns, rgb=pictures[name]), name))
+        return joints(q)
+
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {thing.words}"))
+    repeat(say, lambda: see("overhead"), lambda: "wrist" not in node._pictures and node.counts["looks"] > 1)
+    assert node.counts["pictures"] == node.counts["looks"]
+    assert node.source.stage != "stay"
+    repeat(say, lambda: see("overhead", "wrist"), lambda: node.source.stage == "stay")
+    assert node.counts["pictures"] > node.counts["looks"]
+    looks = node.counts["looks"]
+    repeat(say, lambda: see("overhead"), lambda: node.counts["looks"] > looks + 3)
+
+
 class Live:
     """The whole stack in simulation as processes, with the planner as the source."""
 

@@ -2,53 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from scipy.optimize import minimize
 
 from so_arm_policy.control.perception.silhouette import Stance, coverage, outline
-from so_arm_policy.core.arrays import BoolArray, FloatArray
-from so_arm_policy.core.pinhole import Pinhole
+from so_arm_policy.control.perception.spots import Spot
+from so_arm_policy.core.arrays import FloatArray
 
-MARGIN_PX = 4  # around a spot, looked at too
-UNSEEN_COST = 0.15  # of a pixel that a silhouette would need and that something else hides
 TURNS = 6  # tried of each stance that looks different when turned
 STEPS = (0.003, 0.003, 0.15)  # m, m, rad: size of the first simplex
 ROUGHLY, EXACTLY = 24, 50  # evaluations
+LESS_SEEN = 0.2  # share of a thing: what a camera sees so much less of than another one, it does not name
 PROMISING = 2  # stances that are laid over a spot exactly, of all that were roughly
-
-
-@dataclass(frozen=True, eq=False)
-class Spot:
-    """One connected spot of a colour in a picture, with its surroundings.
-
-    window: (left, top, right, bottom), pixels; own: what is the spot; unsure: what may belong to it, or hide it, or
-    neither. own, unsure: (bottom - top, right - left).
-    """
-
-    view: Pinhole
-    window: tuple[int, int, int, int]
-    own: BoolArray
-    unsure: BoolArray
-
-    @cached_property
-    def weights(self) -> FloatArray:
-        """How much a pixel counts that is covered and should not be, or the other way round."""
-        return np.where(self.unsure, UNSEEN_COST, 1.0)
-
-    @cached_property
-    def size(self) -> int:
-        """Number of its pixels."""
-        return int(self.own.sum())
-
-    @property
-    def middle(self) -> FloatArray:
-        """Mean of its pixels, (2,) column and row."""
-        rows, columns = np.nonzero(self.own)
-        return np.array([columns.mean() + self.window[0] + 0.5, rows.mean() + self.window[1] + 0.5])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,31 +30,47 @@ class Fit:
     cost: float
 
 
-def best_fit(spots: Sequence[Spot], stances: Sequence[Stance], start: Fit | None = None) -> Fit:
+def rough_fits(spot: Spot, stances: Sequence[Stance]) -> list[Fit]:
+    """Return about what explains one spot best, for each of `stances`."""
+    return [_refined([spot], _first(spot, stance), ROUGHLY) for stance in stances]
+
+
+def best_fit(spots: Sequence[Spot], rough: Sequence[Sequence[Fit]]) -> Fit:
     """Return what explains `spots`, the same thing in the pictures of several cameras, best.
 
-    start: where it was before; then only its neighbourhood and its stance are tried.
+    rough: of each spot; see rough_fits. The cameras that see most of it say which stance it is, each by itself: what
+    they show need not lie in the same place, with cameras that stand a few millimetres off. All together say where.
     """
-    if start is not None:
-        return _refined(spots, start)
-    rough = [_refined(spots, _first(spots, stance), ROUGHLY) for stance in stances]
-    promising = sorted(rough, key=lambda fit: fit.cost)[:PROMISING]
-    return min((_refined(spots, fit) for fit in promising), key=lambda fit: fit.cost)
+    seen = [1.0 - hidden([spot], min(fits, key=lambda fit: fit.cost)) for spot, fits in zip(spots, rough, strict=True)]
+    clear = [i for i in range(len(spots)) if seen[i] >= max(seen) - LESS_SEEN]
+    voters, opinions = [spots[i] for i in clear], [rough[i] for i in clear]
+    promising = sorted(range(len(rough[0])), key=lambda n: _mean_cost(voters, [fits[n] for fits in opinions]))
+    exact = [
+        [_refined([spot], fits[n]) for spot, fits in zip(voters, opinions, strict=True)] for n in promising[:PROMISING]
+    ]
+    alone = min(exact, key=lambda fits: _mean_cost(voters, fits))
+    if len(spots) == 1:
+        return alone[0]
+    starts = (replace(fit, cost=cost(spots, fit.stance, fit.x, fit.y, fit.yaw)) for fit in alone)
+    together = _refined(spots, min(starts, key=lambda fit: fit.cost))
+    return replace(together, cost=_mean_cost(voters, alone))
 
 
 def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) -> float:
-    """Return the number of pixels that a pose leaves unexplained, as a share of those of the spots."""
+    """Return the number of pixels that a pose leaves unexplained, as a share of those of the spots.
+
+    A pixel that something else may hide counts little.
+    """
     corners = stance.placed(x, y, yaw)
-    wrong = area = 0.0
+    wrong = size = 0.0
     for spot in spots:
         hull = outline(corners, spot.view)
         if hull is None:
             return math.inf
         covered = coverage(hull, spot.window)
-        wrong += float(np.vdot(np.abs(covered - spot.own), spot.weights))
-        wrong += max(0.0, _area(hull) - float(np.add.reduce(covered, axis=None)))  # outside the window
-        area += spot.size
-    return wrong / max(area, 1.0)
+        wrong += spot.size + float(np.vdot(covered, spot.gains)) + _area_outside(hull, covered)
+        size += spot.size
+    return wrong / max(size, 1.0)
 
 
 def hidden(spots: Sequence[Spot], fit: Fit) -> float:
@@ -100,13 +84,18 @@ def hidden(spots: Sequence[Spot], fit: Fit) -> float:
     return min(max(min(shares), 0.0), 1.0)
 
 
-def _first(spots: Sequence[Spot], stance: Stance) -> Fit:
+def _mean_cost(spots: Sequence[Spot], fits: Sequence[Fit]) -> float:
+    """Return the cost of a fit of the same stance for each spot, as a share of the pixels of all."""
+    wrong = sum(fit.cost * spot.size for spot, fit in zip(spots, fits, strict=True))
+    return wrong / sum(spot.size for spot in spots) + fits[0].stance.unlikely
+
+
+def _first(spot: Spot, stance: Stance) -> Fit:
     """Return the best of some turns where the middle of the silhouette is that of the spot."""
-    spot = spots[0]
     height = stance.height or float(stance.corners[:, 2].mean())
     x, y, _ = spot.view.on_plane(spot.middle, height).tolist()
     turns = [stance.period * i / TURNS for i in range(TURNS)] if stance.period else [0.0]
-    fits = [Fit(stance=stance, x=x, y=y, yaw=yaw, cost=cost(spots, stance, x, y, yaw)) for yaw in turns]
+    fits = [Fit(stance=stance, x=x, y=y, yaw=yaw, cost=cost([spot], stance, x, y, yaw)) for yaw in turns]
     return min(fits, key=lambda fit: fit.cost)
 
 
@@ -127,3 +116,8 @@ def _refined(spots: Sequence[Spot], start: Fit, evaluations: int = EXACTLY) -> F
 
 def _area(hull: FloatArray) -> float:
     return float(cv2.contourArea(hull.astype(np.float32)))
+
+
+def _area_outside(hull: FloatArray, covered: FloatArray) -> float:
+    """Return how much of a hull lies outside of the window that it covers so much of, pixels."""
+    return max(0.0, _area(hull) - float(np.add.reduce(covered, axis=None)))

@@ -11,8 +11,11 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.objects import DISHES, HALF_SIZES
 from so_arm_policy.core.pinhole import Pinhole
 
-SUBPIXELS = 4  # along each side of a pixel
+SUBPIXELS = 4  # along each side of a pixel; half as many in windows of more than LARGE_PX, whose edges are long
+LARGE_PX = 3000
+NEAREST_M = 0.005  # to the camera: what is nearer has no outline
 _BITS = 4  # behind the point, of corners for OpenCV
+FALLEN = 0.04  # most things have not fallen over
 _ROUND = 16  # corners for a circle
 _LYING = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # the thing's z along the turned x axis
 
@@ -22,7 +25,8 @@ class Stance:
     """One way in which a kind may stand on the table, up to a turn about the vertical.
 
     R: (3, 3), without that turn; corners: (v, 3) m, about the thing's middle; height: of its middle, m; period: turn
-    after which it looks the same, rad (0: always).
+    after which it looks the same, rad (0: always); unlikely: by how much more it has to explain,
+    as a share of a spot, to be believed.
     """
 
     kind: str
@@ -30,6 +34,7 @@ class Stance:
     corners: FloatArray
     height: float
     period: float
+    unlikely: float = 0.0
 
     def rotation(self, yaw: float) -> FloatArray:
         """Return R_world_thing (3, 3) at a turn, rad."""
@@ -53,7 +58,7 @@ def stances() -> tuple[Stance, ...]:
         Stance("cube", upright, _box("cube"), HALF_SIZES["cube"][2], math.pi / 2),
         Stance("can", upright, can, can_z, 0.0),
         Stance("brick", upright, _box("brick"), HALF_SIZES["brick"][2], math.pi),
-        Stance("can", _LYING, can @ _LYING.T, can_x, math.pi),
+        Stance("can", _LYING, can @ _LYING.T, can_x, math.pi, FALLEN),
     )
 
 
@@ -73,19 +78,20 @@ def dishes() -> tuple[Stance, ...]:
 
 
 def outline(corners: FloatArray, view: Pinhole) -> FloatArray | None:
-    """Return the hull (k, 2) in pixels of corners (v, 3) m as `view` shows them; None where some lie behind it."""
-    pixels = view.pixels(corners)
-    if not np.isfinite(pixels).all():
+    """Return the hull (k, 2) in pixels of corners (v, 3) m as `view` shows them; None where some are not ahead."""
+    local = (corners - view.position) @ view.R_world_optical
+    if not local[:, 2].min() > NEAREST_M:
         return None
-    return cv2.convexHull(pixels.astype(np.float32))[:, 0].astype(np.float64)
+    return cv2.convexHull(view.shown(local).astype(np.float32))[:, 0].astype(np.float64)
 
 
 def coverage(hull: FloatArray, window: tuple[int, int, int, int]) -> FloatArray:
     """Return how much of each pixel of `window` (left, top, right, bottom) a hull (k, 2) covers, 0..1."""
     left, top, right, bottom = window
-    fine = np.zeros(((bottom - top) * SUBPIXELS, (right - left) * SUBPIXELS), dtype=np.uint8)
+    scale = SUBPIXELS if (right - left) * (bottom - top) <= LARGE_PX else SUBPIXELS // 2
+    fine = np.zeros(((bottom - top) * scale, (right - left) * scale), dtype=np.uint8)
     # OpenCV's origin is the middle of the fine grid's first pixel, not its corner.
-    points = (hull - (left, top)) * SUBPIXELS - 0.5
+    points = (hull - (left, top)) * scale - 0.5
     cv2.fillConvexPoly(fine, np.rint(points * 2**_BITS).astype(np.int32), 255, shift=_BITS)
     small = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float64) / 255.0

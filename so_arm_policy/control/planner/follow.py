@@ -15,6 +15,7 @@ HOVER_M = 0.06  # above the top of the thing
 TOUCH_M = 0.009
 TRACK_M = 0.02  # not to push what moves
 FAR_M = 0.08  # a thing that is seen so far off is gone to from above
+SAME_M = 0.03  # what is seen of its colour so near to where it was is the thing, whatever kind it is taken for
 STILL_M = 0.002  # a thing that is seen within that has not moved
 
 
@@ -47,7 +48,8 @@ def _followed(
         seen = yield Follow(stage="stay", goal=down)
         assert isinstance(seen, Tabletop)
         try:
-            number = seen.find(said.color, said.kind)
+            near = seen.nearest(said.color, said.kind, at, SAME_M)
+            number = seen.find(said.color, said.kind) if near is None else near
             moved = float(np.linalg.norm(seen.things[number].position - at))
             if moved > FAR_M:
                 return
