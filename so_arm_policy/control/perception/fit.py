@@ -15,7 +15,7 @@ from so_arm_policy.core.arrays import FloatArray
 TURNS = 6  # tried of each stance that looks different when turned
 STEPS = (0.003, 0.003, 0.15)  # m, m, rad: size of the first simplex
 ROUGHLY, EXACTLY = 24, 50  # evaluations
-LESS_SEEN = 0.2  # share of a thing: what a camera sees so much less of than another one, it does not name
+LESS_SEEN = 0.2  # share of a thing: a camera that sees so much less of it than another one is not asked
 PROMISING = 2  # stances that are laid over a spot exactly, of all that were roughly
 
 
@@ -38,22 +38,20 @@ def rough_fits(spot: Spot, stances: Sequence[Stance]) -> list[Fit]:
 def best_fit(spots: Sequence[Spot], rough: Sequence[Sequence[Fit]]) -> Fit:
     """Return what explains `spots`, the same thing in the pictures of several cameras, best.
 
-    rough: of each spot; see rough_fits. The cameras that see most of it say which stance it is, each by itself: what
-    they show need not lie in the same place, with cameras that stand a few millimetres off. All together say where.
+    rough: of each spot; see rough_fits. Only cameras that see most of it are asked: one that stands a few millimetres
+    off would draw what another one shows half of aside. Each says by itself which stance it is, all together where.
     """
     seen = [1.0 - hidden([spot], min(fits, key=lambda fit: fit.cost)) for spot, fits in zip(spots, rough, strict=True)]
     clear = [i for i in range(len(spots)) if seen[i] >= max(seen) - LESS_SEEN]
-    voters, opinions = [spots[i] for i in clear], [rough[i] for i in clear]
-    promising = sorted(range(len(rough[0])), key=lambda n: _mean_cost(voters, [fits[n] for fits in opinions]))
-    exact = [
-        [_refined([spot], fits[n]) for spot, fits in zip(voters, opinions, strict=True)] for n in promising[:PROMISING]
-    ]
-    alone = min(exact, key=lambda fits: _mean_cost(voters, fits))
+    spots, rough = [spots[i] for i in clear], [rough[i] for i in clear]
+    promising = sorted(range(len(rough[0])), key=lambda n: _mean_cost(spots, [fits[n] for fits in rough]))[:PROMISING]
+    exact = [[_refined([spot], fits[n]) for spot, fits in zip(spots, rough, strict=True)] for n in promising]
+    alone = min(exact, key=lambda fits: _mean_cost(spots, fits))
     if len(spots) == 1:
         return alone[0]
     starts = (replace(fit, cost=cost(spots, fit.stance, fit.x, fit.y, fit.yaw)) for fit in alone)
     together = _refined(spots, min(starts, key=lambda fit: fit.cost))
-    return replace(together, cost=_mean_cost(voters, alone))
+    return replace(together, cost=_mean_cost(spots, alone))
 
 
 def cost(spots: Sequence[Spot], stance: Stance, x: float, y: float, yaw: float) -> float:
