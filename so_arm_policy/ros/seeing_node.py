@@ -11,7 +11,6 @@ from std_msgs.msg import String
 
 from so_arm_policy.control.source import FUTURE_NS, TaskSource
 from so_arm_policy.control.tabletop import Tabletop
-from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError, SoArmError
 from so_arm_policy.core.latest import Latest
 from so_arm_policy.core.ticks import Tick
