@@ -97,6 +97,17 @@ class ArmIk:
         q[self._index] = np.clip(configuration.q[self._qpos], self._lower, self._upper)
         return q
 
+    def frame(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return R_base_hand (3, 3) and the fingertip (3,) m in the arm's base frame, with the robot at q (n,) rad.
+
+        The hand's z axis points out of it, its -x axis from the fixed to the moving jaw.
+        """
+        qpos = self._configuration.q.copy()
+        qpos[self._qpos] = q[self._index]
+        self._configuration.update(qpos)
+        hand = self._configuration.get_transform_frame_to_world("gripperframe", "site")
+        return hand.rotation().as_matrix(), hand.translation()
+
     def facing(self, point: FloatArray) -> float:
         """Direction in which the arm faces when its fingertip is at `point` (3,) m, rad, in its base frame."""
         return math.atan2(point[1] - self._pan_axis[1], point[0] - self._pan_axis[0])

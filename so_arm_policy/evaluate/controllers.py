@@ -30,7 +30,7 @@ from so_arm_policy.sim.tasks.task import Task
 # What a controller knows of the scene: the true state, pictures only, or nothing.
 PRIVILEGED, CAMERAS, NOTHING = "privileged", "cameras", "nothing"
 SIGHTS = (PRIVILEGED, CAMERAS, NOTHING)
-PLANNED, SERVOED = ("reach", "track", "pick_place", "sort"), ("reach", "track")
+PLANNED, SERVOED = ("reach", "track", "pick_place", "sort", "handover"), ("reach", "track")
 HAND_CRAFTED, SCRIPTED, LEARNED, HYBRID = "hand-crafted", "scripted", "learned", "hybrid"
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
-import numpy as np
-
 from so_arm_policy.control.grammar import Order
+from so_arm_policy.control.hand import Hand
 from so_arm_policy.control.ik import ArmIk
 from so_arm_policy.control.motion.clear import Near
 from so_arm_policy.control.tabletop import Tabletop
@@ -30,8 +30,9 @@ class Look:
 class Leg:
     """One part of a motion, to `goal` (n,) rad and to rest there.
 
-    free: around whatever is in the way; otherwise straight in joint space. pace: share of the planner's speed. holding:
-    whether the gripper must not close entirely meanwhile. settle_s: how long to wait there.
+    An arm whose joints are all there already stays. free: around whatever is in the way; otherwise straight in joint
+    space. pace: share of the planner's speed. holding: whether the gripper that has the thing must not close entirely
+    meanwhile. settle_s: how long to wait there.
     """
 
     stage: str
@@ -47,13 +48,14 @@ class Motion:
     """Legs, one after the other. Sent back: the measured joints (n,) rad at the end; thrown: Interrupted.
 
     table: what was seen, and what the motion is planned around but for `thing`, the number of what it is about, if any.
-    carried: whether that is in the hand. watched: whether to break off when the thing turns out to be elsewhere.
+    carrier: number of the hand that has it, None while it stands on the table. watched: whether to break off when the
+    thing turns out to be elsewhere.
     """
 
     legs: tuple[Leg, ...]
     table: Tabletop
     thing: int | None = None
-    carried: bool = False
+    carrier: int | None = None
     watched: bool = False
 
 
@@ -95,9 +97,15 @@ class Means:
     iks: Sequence[ArmIk]
     surroundings: Surroundings
 
-    def base(self, arm: int = 0) -> FloatArray:
-        """Return where the base of an arm stands, (3,) m."""
-        return np.array(self.robot.arms[arm].base_xyz)
+    @cached_property
+    def hands(self) -> tuple[Hand, ...]:
+        """The hand of each arm."""
+        return Hand.all_of(self.robot, self.iks)
+
+    @property
+    def hand(self) -> Hand:
+        """The first hand, that of routines which need one only."""
+        return self.hands[0]
 
 
 RoutineOf = Callable[[Means, Order], Routine]

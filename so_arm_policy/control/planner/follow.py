@@ -63,5 +63,5 @@ def _followed(
 def _over(means: Means, table: Tabletop, number: int, height: float, start: FloatArray) -> FloatArray:
     """Return the pose (n,) rad with the fingertip `height` m above the top of a thing. Raises InputError."""
     thing = table.things[number]
-    x, y, z = thing.position - means.base()
-    return means.iks[0].solve(np.array([x, y, z + thing.half_height + height]), start, tolerance_m=4e-3)
+    above = np.array([0.0, 0.0, thing.half_height + height])
+    return means.hand.solve(thing.position + above, start, tolerance_m=4e-3)

@@ -16,10 +16,11 @@ ASIDE_RAD = 1.1  # of the first joint, away from where things stand
 def find(means: Means, said: Said, place: str | None = None) -> Generator[Action, Tabletop | FloatArray, Tabletop]:
     """Return a table on which `said`, and `place`, are seen. Raises InputError where they are seen from nowhere."""
     seen = Tabletop(things=(), places={})
-    for aside in (0.0, ASIDE_RAD, -ASIDE_RAD):
+    for aside in (0.0, ASIDE_RAD, -ASIDE_RAD) if len(means.hands) == 1 else (0.0, ASIDE_RAD):
         if aside:
             pose = np.array(means.robot.home)
-            pose[means.iks[0].joints[0]] = aside
+            for hand in means.hands:  # of two, each to its own side
+                pose[hand.ik.joints[0]] = aside if hand.base[1] <= 0.0 else -aside
             yield Motion(legs=(Leg(stage="aside", goal=pose, free=True),), table=seen)
         table = yield Look()
         assert isinstance(table, Tabletop)

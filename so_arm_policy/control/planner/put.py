@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from so_arm_policy.control.carrying import Carrying, carrying, with_joint
+from so_arm_policy.control.carrying import Carrying, carrying
 from so_arm_policy.control.grammar import Order, Said
 from so_arm_policy.control.grasp import OPEN_RAD, find_grasps
+from so_arm_policy.control.hand import Hand
 from so_arm_policy.control.planner.actions import Action, Interrupted, Leg, Means, Motion, Routine
 from so_arm_policy.control.planner.look import find
 from so_arm_policy.control.tabletop import Tabletop
@@ -16,8 +17,6 @@ from so_arm_policy.core.errors import InputError
 
 TRIES = 6  # of one thing
 THERE_M = 0.045  # from the middle of its place: what is farther out is not in it
-HELD_RAD = 0.03  # a gripper that has something between its jaws stays so far from where it was sent
-MOST_SQUEEZED_RAD = 0.14  # after a hold: further from the arm than it lets, the supervisor lets nobody begin
 GRIP_S, RELEASE_S = 0.15, 0.05
 DOWN_PACE = 0.5
 
@@ -35,22 +34,9 @@ def put(means: Means, order: Order) -> Routine:
             raise InputError(f"put: got the {said.words} not to the {said.place} in {TRIES} tries, expected one to do")
 
 
-def holds(means: Means, q: FloatArray, sent: FloatArray) -> bool:
-    """Whether something is between the jaws at measured joints q (n,) rad, the gripper sent to where `sent` has it."""
-    gripper = means.iks[0].gripper
-    return bool(q[gripper] - sent[gripper] > HELD_RAD)
-
-
-def still_gripping(means: Means, q: FloatArray, sent: FloatArray) -> FloatArray:
-    """Return measured joints q (n,) rad, but a gripper that has something between its jaws as it was `sent`, (n,)."""
-    gripper = means.iks[0].gripper
-    return with_joint(q, gripper, max(sent[gripper], q[gripper] - MOST_SQUEEZED_RAD)) if holds(means, q, sent) else q
-
-
-def with_same_grip(means: Means, leg: Leg, q: FloatArray) -> Leg:
-    """Return a leg on which the hand holds something, to be gone with the gripper as it is at q (n,) rad."""
-    gripper = means.iks[0].gripper
-    return replace(leg, goal=with_joint(leg.goal, gripper, q[gripper])) if leg.holding else leg
+def with_same_grip(hand: Hand, leg: Leg, q: FloatArray) -> Leg:
+    """Return a leg on which `hand` holds something, to be gone with its gripper as it is at q (n,) rad."""
+    return replace(leg, goal=hand.gripping(leg.goal, float(q[hand.ik.gripper]))) if leg.holding else leg
 
 
 def is_there(table: Tabletop, number: int, place: str) -> bool:
@@ -62,6 +48,7 @@ def is_there(table: Tabletop, number: int, place: str) -> bool:
 def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArray, bool]:
     """Try once. Returns whether the thing is in its place, as far as can be seen."""
     assert said.place is not None
+    hand = means.hand
     table = yield from find(means, said, said.place)
     number = table.find(said.color, said.kind)
     if is_there(table, number, said.place):
@@ -78,7 +65,7 @@ def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArra
         watched=True,
     )
     assert isinstance(q, np.ndarray)
-    if not holds(means, q, poses.grip):
+    if not hand.holds(q, poses.grip):
         back = (poses.down, poses.hover, means.robot.home)
         yield Motion(legs=tuple(Leg(stage="missed", goal=goal) for goal in back), table=table, thing=number)
         return False
@@ -89,11 +76,11 @@ def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArra
             Leg(stage="lower", goal=poses.lowered, holding=True),
             Leg(stage="release", goal=poses.released, settle_s=RELEASE_S),
             Leg(stage="leave", goal=poses.away),
-            Leg(stage="return", goal=with_joint(means.robot.home, means.iks[0].gripper, OPEN_RAD)),
+            Leg(stage="return", goal=hand.gripping(means.robot.home, OPEN_RAD)),
         ),
         table=table,
         thing=number,
-        carried=True,
+        carrier=hand.number,
     )
     table = yield from find(means, said, said.place)
     return is_there(table, table.find(said.color, said.kind), said.place)
@@ -102,11 +89,12 @@ def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArra
 def _reachable(means: Means, table: Tabletop, number: int, place: str) -> Carrying:
     """Return the poses of the best grasp that can be reached and touches nothing else, else of the roomiest."""
     means.surroundings.show(table, ignored=(number,))
+    hand = means.hand
     best: tuple[float, Carrying] | None = None
     unreachable: InputError | None = None
-    for grasp in find_grasps(table, number, means.base()):
+    for grasp in find_grasps(table, number, hand.base):
         try:
-            poses = carrying(means.iks[0], table, number, place, grasp, means.base())
+            poses = carrying(hand.ik, table, number, place, grasp, hand.base)
         except InputError as error:
             unreachable = error
             continue

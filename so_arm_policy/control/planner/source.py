@@ -12,7 +12,8 @@ from so_arm_policy.control.motion.timed_path import TimedPath
 from so_arm_policy.control.planner.actions import Action, Follow, Interrupted, Means, Motion, RoutineOf
 from so_arm_policy.control.planner.desk import Desk
 from so_arm_policy.control.planner.follow import reach, track
-from so_arm_policy.control.planner.put import holds, put, still_gripping, with_same_grip
+from so_arm_policy.control.planner.hand_over import hand_over
+from so_arm_policy.control.planner.put import put, with_same_grip
 from so_arm_policy.control.planner.states import (
     NOTHING,
     Braking,
@@ -34,6 +35,7 @@ from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import JointSample
 
 ROUTINES: dict[str, RoutineOf] = {"reach": reach, "track": track, "put": put}
+OF_TWO_ARMS: dict[str, RoutineOf] = {"hand over": hand_over}
 MOVED_M = 0.012  # a thing that is seen so far from where it was has moved
 ELSEWHERE = 2  # so often in succession, for one odd look is none
 CLEARLY_SEEN = 0.2  # of a thing may be hidden, for where it is to count
@@ -60,6 +62,7 @@ class Planner:
         """desk: where the routine thinks: in a thread of its own on ROS, in simulated time in lockstep."""
         self._means, self._desk = means, desk
         self._thinker = Thinker(means, config)
+        self._routines = ROUTINES | (OF_TWO_ARMS if len(means.hands) == 2 else {})
         self._doing: Doing
         self._way: _Way | None
         self._seen: tuple[int, Tabletop] | None
@@ -69,8 +72,8 @@ class Planner:
     def tell(self, instruction: str) -> None:
         """Do `instruction` from now on, from rest. Raises InputError for what the grammar or no routine knows."""
         order = parse(instruction)
-        if order.verb not in ROUTINES:
-            raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(ROUTINES)}")
+        if order.verb not in self._routines:
+            raise InputError(f"planner: got {order.verb!r}, expected one of {sorted(self._routines)}")
         self._doing, self._seen, self._gave_up = Told(order=order), None, ""
 
     def see(self, table: Tabletop, stamp_ns: int) -> None:
@@ -138,7 +141,7 @@ class Planner:
         moved = self._displaced(sample.q, held.sent)
         short = 0 <= now_ns - held.since_ns <= SHORT_NS
         match held.before:
-            case Moving() as moving if not moved and (short or moving.motion.carried or self._holds(sample.q)):
+            case Moving() as moving if not moved and (short or moving.motion.carrier is not None or self._holds(sample.q)):
                 self._go_on(now_ns, sample, moving)
             case Thinking() as before if not moved and (short or self._holds(sample.q)):
                 self._doing = replace(before, was_held=True)
@@ -153,8 +156,9 @@ class Planner:
         """Plan the legs that are left anew, from where the arm stands."""
         assert self._way is not None
         here, motion, start = self._way.path.end, moving.motion, moving.start
-        legs = [with_same_grip(self._means, leg, here) for leg, _ in moving.legs]
-        if legs[0].holding and not self._holds(sample.q):
+        hand = self._means.hands[motion.carrier or 0]
+        legs = [with_same_grip(hand, leg, here) for leg, _ in moving.legs]
+        if legs[0].holding and not hand.holds(sample.q, here):
             self._interrupt(now_ns, moving, LOST)
         else:
             self._doing = Thinking(order=moving.order, stage=moving.stage)
@@ -166,9 +170,9 @@ class Planner:
         return float(away.max()) > DISPLACED_RAD
 
     def _holds(self, q: FloatArray) -> bool:
-        """Whether something is in the hand at measured joints q (n,) rad, at rest."""
+        """Whether something is in a hand at measured joints q (n,) rad, at rest."""
         assert self._way is not None
-        return holds(self._means, q, self._way.path.end)
+        return any(hand.holds(q, self._way.path.end) for hand in self._means.hands)
 
     def _advance(self, now_ns: int, sample: JointSample) -> None:
         if isinstance(self._doing, Told):
@@ -177,7 +181,7 @@ class Planner:
         match doing:
             case Waiting(until_ns=until_ns):
                 if now_ns >= until_ns and self._over(now_ns):
-                    self._think(now_ns, doing, self._thinker.begun(ROUTINES[doing.order.verb], doing.order))
+                    self._think(now_ns, doing, self._thinker.begun(self._routines[doing.order.verb], doing.order))
             case Thinking():
                 thought = self._desk.take(now_ns)
                 if thought is not None:
@@ -236,7 +240,7 @@ class Planner:
         leg, path = moving.legs[0]
         if leg.free and moving.motion.watched:
             self._doing = moving = self._looked_after(now_ns, moving)
-        if leg.holding and not holds(self._means, sample.q, path.end):
+        if leg.holding and not self._means.hands[moving.motion.carrier or 0].holds(sample.q, path.end):
             self._interrupt(now_ns, moving, LOST)
         elif moving.elsewhere >= ELSEWHERE:
             self._interrupt(now_ns, moving, "the thing is seen elsewhere")
@@ -273,7 +277,9 @@ class Planner:
 
     def _stand(self, now_ns: int, sample: JointSample) -> None:
         robot = self._means.robot
-        q = sample.q if self._way is None else still_gripping(self._means, sample.q, self._here(now_ns)[0])
+        q = sample.q
+        for hand in self._means.hands if self._way is not None else ():
+            q = hand.still_gripping(q, self._here(now_ns)[0])
         self._go(now_ns, standing(np.clip(q, robot.lower, robot.upper)))
 
     def _go(self, now_ns: int, path: TimedPath) -> None:

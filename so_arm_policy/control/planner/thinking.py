@@ -89,8 +89,8 @@ class Thinker:
 
     def _show(self, motion: Motion, start: FloatArray) -> None:
         thing = motion.thing
-        if motion.carried and thing is not None:
-            self._means.surroundings.show(motion.table, carried={0: thing}, q=start)
+        if motion.carrier is not None and thing is not None:
+            self._means.surroundings.show(motion.table, carried={motion.carrier: thing}, q=start)
         else:
             self._means.surroundings.show(motion.table, ignored=() if thing is None else (thing,))
 
@@ -112,7 +112,16 @@ class Thinker:
             found = near(q)
             return replace(found, room_m=found.room_m + lacking)
 
-        gripper = self._means.iks[0].gripper
-        still = (gripper,) if leg.goal[gripper] == start[gripper] else ()
         self._motions += 1
-        return self._planner.move(start, [leg.goal], clear, seed=self._motions, still=still)
+        return self._planner.move(start, [leg.goal], clear, seed=self._motions, still=self._still(leg, start))
+
+    def _still(self, leg: Leg, start: FloatArray) -> tuple[int, ...]:
+        """Return the joints of arms that stay, and grippers that do."""
+        there = leg.goal == start
+        if there.all():
+            return ()
+        still: set[int] = set()
+        for hand in self._means.hands:
+            joints = hand.ik.joints
+            still |= {int(i) for i in (joints if there[joints].all() else [hand.ik.gripper]) if there[i]}
+        return tuple(sorted(still))
