@@ -88,7 +88,7 @@ class Passing:
 
     meet: giver with the thing where the taker waits; around: taker open around it; taken: closed on it; freed: giver
     open; apart: giver drawn back; above: taker with it over its place, giver at home; lowered: where it is let go;
-    released: open there; away: open above. taken_up: the thing in the taker's hand.
+    released: open there; away: open above. there: the thing at the meeting.
     """
 
     meet: FloatArray
@@ -100,7 +100,7 @@ class Passing:
     lowered: FloatArray
     released: FloatArray
     away: FloatArray
-    taken_up: InHand
+    there: Thing
 
 
 def takings(giver: Hand, table: Tabletop, number: int) -> Iterator[Taking]:
@@ -192,7 +192,7 @@ def _passing(one: _Pass, lowest: FloatArray) -> Passing:
         lowered=lowered,
         released=taker.gripping(lowered, OPEN_RAD),
         away=taker.gripping(above, OPEN_RAD),
-        taken_up=taken_up,
+        there=there,
     )
 
 

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from so_arm_policy.core.errors import ConfigError
@@ -40,7 +40,8 @@ class Controller:
 
     make: returns who acts, for a task and its robot; called once for many episodes. kind: HAND_CRAFTED, SCRIPTED,
     LEARNED or HYBRID. sees: one of SIGHTS. tasks: names of those that it can do, None for every task; of a policy its
-    manifest says so. bundle: path of a policy, or the name of a shipped one.
+    manifest says so. bundle: path of a policy, or the name of a shipped one; bundle_of: of another one by task, such as
+    one of another robot.
     """
 
     make: Callable[[Task, RobotConfig], Agent]
@@ -48,21 +49,29 @@ class Controller:
     sees: str
     tasks: tuple[str, ...] | None = None
     bundle: str | None = None
+    bundle_of: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a sight that there is not."""
         if self.sees not in SIGHTS:
             raise ConfigError(f"controller: got sees {self.sees!r}, expected one of {list(SIGHTS)}")
 
+    def bundle_for(self, task: str) -> str | None:
+        """Return the bundle that does `task`, if any does."""
+        return self.bundle_of.get(task, self.bundle)
 
-def learned(bundle: str) -> Controller:
-    """Return the row of a policy. bundle: path, or the name of a shipped one; looked for when it is made."""
+
+def learned(bundle: str, **bundle_of: str) -> Controller:
+    """Return the row of a policy. bundle: path, or the name of a shipped one; looked for when it is made.
+
+    bundle_of: another one for a task.
+    """
 
     def make(task: Task, robot: RobotConfig) -> Agent:
-        del task
-        return PolicyAgent(load_bundle(find_shipped("bundles", bundle), robot), robot)
+        chosen = bundle_of.get(task.name, bundle)
+        return PolicyAgent(load_bundle(find_shipped("bundles", chosen), robot), robot)
 
-    return Controller(make=make, kind=LEARNED, sees=CAMERAS, bundle=bundle)
+    return Controller(make=make, kind=LEARNED, sees=CAMERAS, bundle=bundle, bundle_of=bundle_of)
 
 
 def backed(bundle: str) -> Controller:
@@ -77,6 +86,7 @@ def backed(bundle: str) -> Controller:
 
 CONTROLLERS: dict[str, Controller] = {
     **{family: learned(f"so101_{family}") for family in FAMILIES},
+    "flow": learned("so101_flow", handover="handover_flow"),
     "hybrid": backed("so101_flow"),
     "planner": Controller(make=planner_agent, kind=HAND_CRAFTED, sees=CAMERAS, tasks=PLANNED),
     "planner_privileged": Controller(make=privileged_planner_agent, kind=HAND_CRAFTED, sees=PRIVILEGED, tasks=PLANNED),
@@ -101,16 +111,17 @@ def controller(name: str) -> Controller:
 def tasks_of(name: str) -> tuple[str, ...] | None:
     """Return the tasks that a controller can do; None for every one. Raises ConfigError or BundleError."""
     row = controller(name)
-    return row.tasks if row.bundle is None else _manifest(row.bundle).tasks
+    return row.tasks if row.bundle is None else (*_manifest(row.bundle).tasks, *row.bundle_of)
 
 
 def identify(name: str, task: Task) -> Identity:
     """Return who acts under `name` in `task`. Raises ConfigError or BundleError."""
     row = controller(name)
     who = Identity(task=task.name, controller=name, family=row.kind, sees=row.sees, robot=task.robot)
-    if row.bundle is None:
+    bundle = row.bundle_for(task.name)
+    if bundle is None:
         return who
-    manifest = _manifest(row.bundle)
+    manifest = _manifest(bundle)
     promised = json.dumps(to_mapping(replace(manifest, scores={})), sort_keys=True)
     hashed = hashlib.sha256(promised.encode()).hexdigest()
     return replace(

@@ -12,6 +12,7 @@ import numpy as np
 from so_arm_policy.control.carrying import CARRY_Z_M, HOVER_M, with_joint
 from so_arm_policy.control.grasp import OPEN_RAD, TIP_FROM_FIXED_JAW_M, find_grasp
 from so_arm_policy.control.ik import ArmIk, wrapped
+from so_arm_policy.control.passing import BACK_M, GIVER_ABOVE_M, SIDE_CLEARANCE_M, TAKER_BELOW_M, TAKER_SHORT_M
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.carry import LOST_M, MOVED_M
 from so_arm_policy.sim.goal import Step
@@ -24,13 +25,7 @@ LEFT, RIGHT = 0, 1
 APPROACH, CLOSE, LIFT, MEET, COME, TAKE, LET_GO, WITHDRAW, CARRY, RELEASE, LEAVE = range(11)
 MEETING = np.array([0.22, 0.0, 0.12])  # m, where the middle of the object goes
 LEFT_PITCH, RIGHT_PITCH, RIGHT_ROLL = math.radians(75), math.radians(20), math.pi / 2
-BACK_M = 0.07
 DROP_Z_M = 0.08
-SIDE_CLEARANCE_M = 0.003
-# How far above its middle the left gripper holds each kind; how far below, and short of its middle, the right one does.
-LEFT_ABOVE_M = {"cube": 0.009, "can": 0.012, "brick": 0.007}
-RIGHT_BELOW_M = {"cube": 0.008, "can": 0.010, "brick": 0.002}
-RIGHT_SHORT_M = {"cube": 0.003, "can": -0.006, "brick": 0.014}
 
 
 def way_to_pass(iks: Sequence[ArmIk], simulator: Simulator, step: Step) -> Plan:
@@ -38,7 +33,7 @@ def way_to_pass(iks: Sequence[ArmIk], simulator: Simulator, step: Step) -> Plan:
     left, right = iks[LEFT], iks[RIGHT]
     kind = simulator.scene.objects[step.object].kind
     base = np.array(simulator.robot.arms[LEFT].base_xyz)
-    grasp = find_grasp(tabletop_of(simulator), step.object, base, LEFT_ABOVE_M[kind])
+    grasp = find_grasp(tabletop_of(simulator), step.object, base, GIVER_ABOVE_M[kind])
     roll = wrapped(grasp.yaw - left.facing(grasp.point - base))
     ready, there = _right_poses(simulator, right, kind, grasp.half)
 
@@ -95,7 +90,7 @@ def _right_poses(simulator: Simulator, ik: ArmIk, kind: str, half: float) -> tup
     """Return the right arm waiting for the object, and around it, both open; the left arm at home."""
     base = np.array(simulator.robot.arms[RIGHT].base_xyz)
     ahead, across = _directions(ik, base, RIGHT_PITCH)
-    point = MEETING - ahead * RIGHT_SHORT_M[kind] - np.array([0.0, 0.0, RIGHT_BELOW_M[kind]])
+    point = MEETING - ahead * TAKER_SHORT_M[kind] - np.array([0.0, 0.0, TAKER_BELOW_M[kind]])
     # The fixed jaw all but touches the object: closing must not push it through the other gripper.
     point = point + across * (TIP_FROM_FIXED_JAW_M - half - SIDE_CLEARANCE_M) * math.copysign(1.0, RIGHT_ROLL)
     poses = [
@@ -118,7 +113,7 @@ def _left_poses(
     roll = math.remainder(taking - ik.facing(MEETING - base), math.pi)
     yaw = roll + ik.facing(MEETING - base)
     jaws = np.array([math.cos(yaw), math.sin(yaw), 0.0])
-    point = MEETING - ahead * LEFT_ABOVE_M[kind] + jaws * (TIP_FROM_FIXED_JAW_M - half)
+    point = MEETING - ahead * GIVER_ABOVE_M[kind] + jaws * (TIP_FROM_FIXED_JAW_M - half)
     poses = [
         ik.solve(p - base, lift, roll=roll, pitch=LEFT_PITCH, tolerance_m=3e-3) for p in (point, point - ahead * 0.08)
     ]

@@ -26,7 +26,7 @@ def put(means: Means, order: Order) -> Routine:
     for said in order.steps:
         for _ in range(TRIES):
             try:
-                if (yield from _put_one(means, said)):
+                if (yield from put_one(means, said, means.hand)):
                     break
             except Interrupted:
                 continue
@@ -45,15 +45,14 @@ def is_there(table: Tabletop, number: int, place: str) -> bool:
     return bool(np.hypot(x, y) <= THERE_M)
 
 
-def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArray, bool]:
-    """Try once. Returns whether the thing is in its place, as far as can be seen."""
+def put_one(means: Means, said: Said, hand: Hand) -> Generator[Action, Tabletop | FloatArray, bool]:
+    """Try once, with one hand. Returns whether the thing is in its place, as far as can be seen."""
     assert said.place is not None
-    hand = means.hand
     table = yield from find(means, said, said.place)
     number = table.find(said.color, said.kind)
     if is_there(table, number, said.place):
         return True
-    poses = _reachable(means, table, number, said.place)
+    poses = _reachable(means, hand, table, number, said.place)
     q = yield Motion(
         legs=(
             Leg(stage="approach", goal=poses.hover, free=True),
@@ -86,10 +85,9 @@ def _put_one(means: Means, said: Said) -> Generator[Action, Tabletop | FloatArra
     return is_there(table, table.find(said.color, said.kind), said.place)
 
 
-def _reachable(means: Means, table: Tabletop, number: int, place: str) -> Carrying:
+def _reachable(means: Means, hand: Hand, table: Tabletop, number: int, place: str) -> Carrying:
     """Return the poses of the best grasp that can be reached and touches nothing else, else of the roomiest."""
     means.surroundings.show(table, ignored=(number,))
-    hand = means.hand
     best: tuple[float, Carrying] | None = None
     unreachable: InputError | None = None
     for grasp in find_grasps(table, number, hand.base):
