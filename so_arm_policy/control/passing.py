@@ -17,7 +17,6 @@ from so_arm_policy.control.grasp import (
     GAP_AT_ZERO_M,
     GAP_PER_RAD_M,
     OPEN_RAD,
-    SQUEEZE_RAD,
     TIP_FROM_FIXED_JAW_M,
     WIDEST_M,
     Grasp,
@@ -33,8 +32,10 @@ from so_arm_policy.core.errors import InputError
 # How far above its middle the giver holds each kind; how far below, and short of its middle, the taker does.
 GIVER_ABOVE_M = {"cube": 0.009, "can": 0.012, "brick": 0.007}
 TAKER_BELOW_M = {"cube": 0.008, "can": 0.010, "brick": 0.002}
-TAKER_SHORT_M = {"cube": 0.003, "can": -0.006, "brick": 0.014}
+TAKER_SHORT_M = {"cube": 0.003, "can": 0.0, "brick": 0.014}
 SIDE_CLEARANCE_M = 0.003  # between the thing and the taker's fixed jaw: closing must not push it through the giver's
+# Farther than a hand that takes a thing from the table: it may come to lie deep between the jaws, which are hollow.
+TAKER_SQUEEZE_RAD = 0.16
 BACK_M, APART_M = 0.07, 0.08  # where the taker waits, and where the giver goes
 LIFT_M = 0.08
 TIP_ABOVE_RIM_M, RAISED_M = 0.012, 0.03
@@ -118,14 +119,14 @@ def passings(giver: Hand, taker: Hand, taking: Taking, floor: FloatArray, drop_m
 
 
 def _those_in_reach(made: Callable[[Given], Made], choices: Iterable[Given]) -> Iterator[Made]:
-    """Yield what can be made of `choices`; where nothing can, raise the last InputError."""
+    """Yield what can be made of `choices`; where nothing can, raise the first InputError."""
     unreachable: InputError | None = None
     found = False
     for choice in choices:
         try:
             made_of_it = made(choice)
         except InputError as error:
-            unreachable = error
+            unreachable = unreachable or error
             continue
         found = True
         yield made_of_it
@@ -239,7 +240,7 @@ def _shut(there: Thing, hand: HandPose) -> float:
     if width > WIDEST_M:
         got = f"{width * 1e3:.0f} mm of the {there.words} between the taker's jaws"
         raise InputError(f"hand over: got {got}, expected at most {WIDEST_M * 1e3:.0f} mm")
-    return (width - GAP_AT_ZERO_M) / GAP_PER_RAD_M - SQUEEZE_RAD
+    return (width - GAP_AT_ZERO_M) / GAP_PER_RAD_M - TAKER_SQUEEZE_RAD
 
 
 def _over(

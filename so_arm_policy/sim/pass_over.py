@@ -12,7 +12,7 @@ import numpy as np
 from so_arm_policy.control.carrying import CARRY_Z_M, HOVER_M, with_joint
 from so_arm_policy.control.grasp import OPEN_RAD, TIP_FROM_FIXED_JAW_M, find_grasp
 from so_arm_policy.control.ik import ArmIk, wrapped
-from so_arm_policy.control.passing import BACK_M, GIVER_ABOVE_M, SIDE_CLEARANCE_M, TAKER_BELOW_M, TAKER_SHORT_M
+from so_arm_policy.control.passing import BACK_M, GIVER_ABOVE_M, SIDE_CLEARANCE_M, TAKER_BELOW_M
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.sim.carry import LOST_M, MOVED_M
 from so_arm_policy.sim.goal import Step
@@ -26,6 +26,7 @@ APPROACH, CLOSE, LIFT, MEET, COME, TAKE, LET_GO, WITHDRAW, CARRY, RELEASE, LEAVE
 MEETING = np.array([0.22, 0.0, 0.12])  # m, where the middle of the object goes
 LEFT_PITCH, RIGHT_PITCH, RIGHT_ROLL = math.radians(75), math.radians(20), math.pi / 2
 DROP_Z_M = 0.08
+TAKER_SHORT_M = {"cube": 0.003, "can": -0.006, "brick": 0.014}  # of the middle, along where the right gripper points
 
 
 def way_to_pass(iks: Sequence[ArmIk], simulator: Simulator, step: Step) -> Plan:

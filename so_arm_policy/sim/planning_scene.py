@@ -25,6 +25,7 @@ from so_arm_policy.sim.pairs import Pairs
 
 PLACES = {"bowl": add_bowl, "plate": add_plate}
 LOOK_AHEAD_M = 0.01
+MOST_THINGS = 2 * OBJECT_COUNT  # who looks may see what is not there
 _AWAY_M = (0.0, 0.0, 100.0)  # where shapes that are not there are kept, in the frame of what carries them
 
 
@@ -63,7 +64,7 @@ class PlanningScene(Pairs):
         robot: RobotConfig,
         keep_outs: Sequence[KeepOut] = (),
         margins: Margins = Margins(),  # noqa: B008 - frozen
-        most_things: int = OBJECT_COUNT,
+        most_things: int = MOST_THINGS,
     ) -> None:
         """Build the model, in a second or two, with room for `most_things` things. Raises ConfigError."""
         if not 0 <= most_things <= 100:

@@ -72,7 +72,6 @@ def test_the_planner_in_the_place_of_a_policy(tmp_path: Path, capfd) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["planner", "--task", "handover"], "--task: got 'handover', expected one of ['reach'"),
         (["servo", "--task", "pick_place"], "--task: got 'pick_place', expected one of ['reach', 'track']"),
         (["pid", "--task", "track"], "--task: got 'track', expected one of ['reach']"),
         (["planner", "--bundle", "reach_flow"], "--bundle: got 'reach_flow', expected none"),

@@ -24,7 +24,7 @@ from so_arm_policy.safety.values import Action, TickInput
 from so_arm_policy.sim.arm_links import arm_links
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.clearance import Clearance
-from so_arm_policy.sim.planning_scene import LOOK_AHEAD_M, Margins, PlanningScene
+from so_arm_policy.sim.planning_scene import LOOK_AHEAD_M, MOST_THINGS, Margins, PlanningScene
 from so_arm_policy.sim.scene import EVERYTHING, random_scene
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.truth import tabletop_of
@@ -337,7 +337,7 @@ def test_what_cannot_be_shown_is_refused_and_changes_nothing(scene, robot, ik):
     before = scene.near(q)
     far = thing("can", (0.2, 0.2, 0.02))
     for wrong in (
-        {"table": table(*[far] * 4)},
+        {"table": table(*[far] * (MOST_THINGS + 1))},
         {"table": table(far), "ignored": [1]},
         {"table": table(far), "ignored": [-1]},
         {"table": table(far), "carried": {0: 1}, "q": q},
