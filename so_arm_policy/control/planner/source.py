@@ -141,7 +141,9 @@ class Planner:
         moved = self._displaced(sample.q, held.sent)
         short = 0 <= now_ns - held.since_ns <= SHORT_NS
         match held.before:
-            case Moving() as moving if not moved and (short or moving.motion.carrier is not None or self._holds(sample.q)):
+            case Moving() as moving if not moved and (
+                short or moving.motion.carrier is not None or self._holds(sample.q)
+            ):
                 self._go_on(now_ns, sample, moving)
             case Thinking() as before if not moved and (short or self._holds(sample.q)):
                 self._doing = replace(before, was_held=True)
