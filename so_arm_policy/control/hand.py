@@ -84,6 +84,6 @@ class Hand:
         return bool(q[self.ik.gripper] - sent[self.ik.gripper] > HELD_RAD)
 
     def still_gripping(self, q: FloatArray, sent: FloatArray) -> FloatArray:
-        """Return measured joints q (n,) rad, but a gripper that has something between its jaws as it was `sent`, (n,)."""
+        """Return measured joints q (n,) rad, but a gripper with something between its jaws as it was `sent`, (n,)."""
         gripper = self.ik.gripper
         return self.gripping(q, max(sent[gripper], q[gripper] - MOST_SQUEEZED_RAD)) if self.holds(q, sent) else q

@@ -39,7 +39,7 @@ def live_cells(tasks: Sequence[str], controllers: Sequence[str]) -> tuple[list[I
 
 def options_of(who: Identity, seed: int) -> StackOptions:
     """Return the stack in which `who` acts. Raises ConfigError or BundleError."""
-    bundle, source = controller(who.controller).bundle, _source(who.controller)
+    bundle, source = controller(who.controller).bundle_for(who.task), _source(who.controller)
     assert source is not None
     path = str(find_shipped("bundles", bundle)) if bundle else ""
     return resolved(StackOptions(bundle=path, control_source=source, task=who.task, description=who.robot, seed=seed))
