@@ -10,9 +10,10 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.evaluate.eyes import CameraEyes
 from so_arm_policy.evaluate.seeing_agent import Eyes, SeeingAgent, TruthEyes
+from so_arm_policy.evaluate.surroundings import surroundings
+from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.expert import arm_iks
-from so_arm_policy.sim.planning_scene import PlanningScene
 from so_arm_policy.sim.tasks.task import Task
 
 # How long every thought of the planner takes, ticks. `bench/control.py` says how long they take on a machine.
@@ -39,17 +40,18 @@ def privileged_servo_agent(task: Task, robot: RobotConfig) -> SeeingAgent:  # no
     return SeeingAgent(servo_source(arm_spec().compile(), robot), robot, TruthEyes())
 
 
-def planner_agent(task: Task, robot: RobotConfig) -> SeeingAgent:  # noqa: ARG001
-    """Return the planner, by camera."""
-    return _planner(robot, CameraEyes(robot))
+def planner_agent(task: Task, robot: RobotConfig, safety: SupervisorConfig | None = None) -> SeeingAgent:  # noqa: ARG001
+    """Return the planner, by camera. safety: of the supervisor that it is behind, by default its own values."""
+    return _planner(robot, CameraEyes(robot), safety)
 
 
-def privileged_planner_agent(task: Task, robot: RobotConfig) -> SeeingAgent:  # noqa: ARG001
-    """Return the planner that knows where everything is."""
-    return _planner(robot, TruthEyes())
+def privileged_planner_agent(task: Task, robot: RobotConfig, safety: SupervisorConfig | None = None) -> SeeingAgent:  # noqa: ARG001
+    """Return the planner that knows where everything is; safety: as of `planner_agent`."""
+    return _planner(robot, TruthEyes(), safety)
 
 
-def _planner(robot: RobotConfig, eyes: Eyes) -> SeeingAgent:
-    means = Means(robot=robot, iks=arm_iks(robot), surroundings=PlanningScene(robot))
+def _planner(robot: RobotConfig, eyes: Eyes, safety: SupervisorConfig | None) -> SeeingAgent:
+    scene = surroundings(robot, safety or SupervisorConfig())
+    means = Means(robot=robot, iks=arm_iks(robot), surroundings=scene)
     desk = LockstepDesk[Thought](THINKING_TICKS * NS // CONTROL_HZ)
     return SeeingAgent(Planner(means, PlannerConfig(), desk), robot, eyes)

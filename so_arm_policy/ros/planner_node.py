@@ -11,19 +11,21 @@ from so_arm_policy.control.planner.thinking import Thought
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import JointSample
+from so_arm_policy.evaluate.surroundings import surroundings
 from so_arm_policy.ros.node import percentiles
+from so_arm_policy.ros.rules import read_rules, safety_parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.seeing_node import SeeingNode
 from so_arm_policy.ros.thread_desk import ThreadDesk
 from so_arm_policy.ros.tick_node import TickNodeConfig
 from so_arm_policy.sim.expert import arm_iks
-from so_arm_policy.sim.planning_scene import PlanningScene
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannerNodeConfig(TickNodeConfig):
-    """Parameters of the planner node."""
+    """Parameters of the planner node. safety: of the supervisor that it is behind."""
 
+    safety: str = safety_parameter()
     motion: PlannerConfig = field(default_factory=PlannerConfig)
 
 
@@ -34,7 +36,8 @@ class PlannerNode(SeeingNode[PlannerNodeConfig]):
         """Raises ConfigError."""
         super().__init__("planner", PlannerNodeConfig)
         self._desk: ThreadDesk[Thought] = ThreadDesk()
-        means = Means(robot=self.robot, iks=arm_iks(self.robot), surroundings=PlanningScene(self.robot))
+        scene = surroundings(self.robot, read_rules(self.config.safety))
+        means = Means(robot=self.robot, iks=arm_iks(self.robot), surroundings=scene)
         self.source = self._planner = Planner(means, self.config.motion, self._desk)
         self._said = ""
 

@@ -9,23 +9,20 @@ from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 
-from so_arm_policy.core.mapping import from_mapping
-from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import MotorCommand, MotorSample
 from so_arm_policy.msg import JointCommand, MotorStates
-from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.black_box import BlackBox
 from so_arm_policy.ros.node import age_ms
 from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.rules import read_rules, safety_parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.sole_writer import SoleWriter, rivals
 from so_arm_policy.ros.status import StatusWriter
 from so_arm_policy.ros.supervisor_services import SupervisorServices
 from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig
 from so_arm_policy.ros.traces import SupervisorTrace
-from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.safety.inbox import Inbox
 from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Fault, Mode, TickInput
@@ -39,7 +36,7 @@ class SafetySupervisorConfig(TickNodeConfig):
     """Parameters of the supervisor node."""
 
     source: str = parameter("system1", "source selected at the start; safety/select changes it")
-    safety: str = parameter("safety.yaml", "parameters of the rules: a shipped file (config) or a path")
+    safety: str = safety_parameter()
     black_box: str = parameter(
         "", "folder of the bags written when a fault latches; empty: so_arm_policy in $ROS_HOME, or else in ~/.ros"
     )
@@ -53,8 +50,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
     def __init__(self) -> None:
         """Raises ConfigError."""
         super().__init__("safety_supervisor", SafetySupervisorConfig)
-        path = find_shipped("config", self.config.safety)
-        rules = from_mapping(SupervisorConfig, load_yaml(path), str(path))
+        rules = read_rules(self.config.safety)
         clearance = Clearance(self.robot, rules.keep_outs.all, rules.looking_m)
         self._supervisor = Supervisor(rules, self.robot, self.config.source, clearance)
         self._inbox = Inbox(rules.sources)

@@ -63,6 +63,9 @@ class StackOptions:
     )
     namespace: str = _option("", "put before all relative names")
     use_sim_time: bool = _option(False, "take robot time from the simulator, on /clock")
+    safety: str = _option(
+        "safety.yaml", "rules of the supervisor, which the planner plans by: a shipped file or a path"
+    )
     params_file: str = _option("", "YAML file of ROS parameters on top of all this")
     log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
     seed: int = _option(0, "seed of the simulator's scene")
@@ -150,8 +153,10 @@ def stack(options: StackOptions) -> list[NodeSpec]:
         specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
         specs.append(_node(options, "system1", "system1", {"bundle": options.bundle}))
     else:
-        specs.append(_node(options, options.control_source, options.control_source, {}))
-    specs.append(_node(options, "safety_supervisor", "safety_supervisor", {"source": options.control_source}))
+        given = {"safety": options.safety} if options.control_source == "planner" else {}
+        specs.append(_node(options, options.control_source, options.control_source, given))
+    given = {"source": options.control_source, "safety": options.safety}
+    specs.append(_node(options, "safety_supervisor", "safety_supervisor", given))
     return specs
 
 

@@ -21,7 +21,7 @@ from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.sim.arm_links import arm_links
 from so_arm_policy.sim.clearance import HAND, STANDING, add_arms, add_obstacles, command_pairs
 from so_arm_policy.sim.model import add_bowl, add_plate
-from so_arm_policy.sim.pairs import Pairs
+from so_arm_policy.sim.pairs import Nearest, Pairs
 
 PLACES = {"bowl": add_bowl, "plate": add_plate}
 LOOK_AHEAD_M = 0.01
@@ -34,14 +34,15 @@ class Margins:
     """How far apart two must stay, m, by what they are to each other; what else moves stays as far from what stands.
 
     As in the supervisor's configuration, and a little more, so that it finds nothing to correct. thing: a link and a
-    thing on the table; place: a link and the bowl or the plate; carried: what an arm carries and anything but its hand.
+    thing on the table; place: a link and the bowl or the plate; carried: what an arm carries and anything but its hand;
+    keep_out: a link, or what is carried, and a keep-out volume.
     """
 
     self: float = 0.006
     table: float = 0.002
     arms: float = 0.022
     hands: float = 0.002
-    keep_out: float = 0.012
+    keep_out: float = 0.015
     thing: float = 0.004
     place: float = 0.003
     carried: float = 0.002
@@ -49,8 +50,8 @@ class Margins:
     def __post_init__(self) -> None:
         """Refuse margins that are no distances. Raises ConfigError."""
         for name, value in to_mapping(self).items():
-            if not 0.0 <= value <= 0.1:
-                raise ConfigError(f"margins: got {name} {value}, expected 0..0.1 m")
+            if not 0.0 <= value <= 0.12:
+                raise ConfigError(f"margins: got {name} {value}, expected 0..0.12 m")
 
 
 class PlanningScene(Pairs):
@@ -69,7 +70,7 @@ class PlanningScene(Pairs):
         """Build the model, in a second or two, with room for `most_things` things. Raises ConfigError."""
         if not 0 <= most_things <= 100:
             raise ConfigError(f"planning scene: got most_things {most_things}, expected 0..100")
-        self._robot, self._most = robot, most_things
+        self._robot, self._most, self._keeps_out = robot, most_things, bool(keep_outs)
         self._margins: dict[str, float] = to_mapping(margins)
         spec = mujoco.MjSpec()
         add_arms(spec, robot)
@@ -128,12 +129,18 @@ class PlanningScene(Pairs):
 
     def near(self, q: FloatArray) -> Near:
         """Return who is nearest to being too near at joints `q` (n,) rad; a `Clear`. Raises ShapeError."""
-        nearest = min(self.nearest(q), key=lambda found: found.distance_m - self._margins[found.kind])
+        found = self.nearest(q)
+        nearest = min(found, key=lambda pair: pair.distance_m - self._margins[pair.kind])
+        kept_out = next(pair for pair in found if pair.kind == "keep_out") if self._keeps_out else None
+        return self._near(nearest, None if kept_out is None else self._near(kept_out))
+
+    def _near(self, pair: Nearest, kept_out: Near | None = None) -> Near:
         return Near(
-            room_m=nearest.distance_m - self._margins[nearest.kind],
-            distance_m=nearest.distance_m,
-            first=self._words.get(nearest.first, nearest.first),
-            second=self._words.get(nearest.second, nearest.second),
+            room_m=pair.distance_m - self._margins[pair.kind],
+            distance_m=pair.distance_m,
+            first=self._words.get(pair.first, pair.first),
+            second=self._words.get(pair.second, pair.second),
+            kept_out=kept_out,
         )
 
     def _check(
@@ -192,7 +199,7 @@ class PlanningScene(Pairs):
             others = [a.prefix + link for a in self._robot.arms for link in (*STANDING, *links)]
             hand = {arm.prefix + link for link in HAND}
             others = [name for name in others if name not in hand] + [*things, *places, *still]
-            pairs |= {(held, other): "carried" for other in others}
+            pairs |= {(held, other): "keep_out" if still.get(other) == "keep_out" else "carried" for other in others}
         for left, right in itertools.combinations(self._robot.arms, 2):
             both = itertools.product(KINDS, KINDS)
             pairs |= {(_held(left.prefix, a), _held(right.prefix, b)): "carried" for a, b in both}

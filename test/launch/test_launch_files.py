@@ -40,7 +40,17 @@ def domain():
 @pytest.mark.parametrize("name", ["sim.launch.py", "robot.launch.py"])
 def test_every_option_of_the_stack_is_an_argument_with_help(name):
     arguments = arguments_of(name)
-    wanted = ["robot", "bundle", "control_source", "cameras", "namespace", "use_sim_time", "params_file", "log_level"]
+    wanted = [
+        "robot",
+        "bundle",
+        "control_source",
+        "cameras",
+        "namespace",
+        "use_sim_time",
+        "safety",
+        "params_file",
+        "log_level",
+    ]
     assert set(wanted) <= set(arguments)
     assert all(len(a.description) > 10 for a in arguments.values())
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
 from ros_world import ROBOT, N, diagnostics_of, joints, now_ns, repeat, wait_until
 from so_arm_policy.msg import SafetyStatus
@@ -9,8 +10,10 @@ from std_msgs.msg import String
 
 from so_arm_policy.control.planner.follow import TOUCH_M
 from so_arm_policy.core.objects import CUBE_SIZE_M
+from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage
+from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.planner_node import PlannerNode
 from so_arm_policy.ros.stack import StackOptions, stack
@@ -207,6 +210,29 @@ def test_what_only_the_camera_in_the_hand_shows_is_seen_and_without_that_camera_
     assert node.counts["pictures"] > node.counts["looks"]
     looks = node.counts["looks"]
     repeat(say, lambda: see("overhead"), lambda: node.counts["looks"] > looks + 3)
+
+
+def test_a_thing_in_a_keep_out_volume_is_not_gone_to(make_graph, shown, tmp_path):
+    scene, picture = shown
+    thing = scene.objects[0]
+    rules = load_yaml(find_shipped("config", "safety.yaml"))
+    rules["keep_outs"]["spheres"] = [{"name": "glass", "center_xyz_m": [thing.x, thing.y, 0.0], "radius_m": 0.06}]
+    path = tmp_path / "safety.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    graph = make_graph("-p", f"safety:={path}")
+    node = graph.run(PlannerNode())
+    heard = graph.hear(topics.proposal("planner"))
+    say, show = graph.say(topics.JOINT_STATES), graph.say(topics.image("overhead"))
+
+    def see():
+        show(picture(now_ns()))
+        return joints()
+
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {thing.words}"))
+    repeat(say, see, lambda: node.source.stage == "trouble")
+    assert "descend: got a goal in a keep-out volume or too near to it: " in node.facts()["trouble"]
+    assert "and glass" in node.facts()["trouble"]
+    np.testing.assert_array_equal([m.position for m in heard], [ROBOT.home] * len(heard))
 
 
 class Live:

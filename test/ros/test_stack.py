@@ -45,6 +45,12 @@ def test_a_hand_crafted_source_needs_no_policy(source):
     assert names(specs) == ["simulator", source, "safety_supervisor"]
 
 
+def test_the_planner_plans_by_the_rules_of_the_supervisor():
+    specs = stack(StackOptions(control_source="planner", cameras="none", safety="my_safety.yaml"))
+    given = {spec.name: spec.parameters.get("safety") for spec in specs}
+    assert given == {"simulator": None, "planner": "my_safety.yaml", "safety_supervisor": "my_safety.yaml"}
+
+
 def test_policy_and_robot_follow_from_the_task():
     options = resolved(StackOptions())
     assert (Path(options.bundle).name, options.description) == ("reach_flow", "so101")

@@ -20,6 +20,7 @@ from so_arm_policy.control.motion.timing import MotionLimits, time_path
 from so_arm_policy.core.arrays import FloatArray, IntArray, vector
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.timegrid import CONTROL_HZ
 
 PLANNERS: dict[str, Search] = {"rrt_connect": rrt_connect, "prm_star": prm_star}
 MOST_SEEDS = 2**31 - 1
@@ -86,7 +87,8 @@ class MotionPlanner:
     def timed(self, path: FloatArray, clear: Clear) -> TimedPath:
         """Return the motion along a free `path` (k, n) rad, from rest to rest. Raises ShapeError.
 
-        Corners are cut where that is free, and else come to rest at.
+        Corners are cut where that is free, and else come to rest at; also where the arm, stopped on the way around it,
+        would run on into a keep-out volume.
         """
         stops: set[int] = set()
         while True:
@@ -94,7 +96,7 @@ class MotionPlanner:
             blocked = {
                 corner
                 for corner, (begin, end) in zip(timing.corners, timing.corners_s, strict=True)
-                if not self._free(timing.motion, begin, end, clear)
+                if not (self._free(timing.motion, begin, end, clear) and self._stops(timing.motion, begin, end, clear))
             }
             if not blocked:
                 return timing.motion
@@ -180,14 +182,34 @@ class MotionPlanner:
             raise InputError(f"plan: got {what} outside the limits: {', '.join(outside)} rad")
         return pose
 
-    def _free(self, motion: TimedPath, begin_s: float, end_s: float, clear: Clear) -> bool:
-        """Whether a part of `motion` is free and within the limits, at config.resolution_rad."""
+    def _stops(self, motion: TimedPath, begin_s: float, end_s: float, clear: Clear) -> bool:
+        """Whether whoever brakes, straight on and with all that the robot can, stands before any keep-out volume.
+
+        As the supervisor asks; see safety/geometry.py.
+        """
+        if clear(motion.at(begin_s)[0]).kept_out is None:
+            return True
+        robot = self._robot
+        for t in self._times(begin_s, end_s):
+            q, dq, _ = motion.at(t)
+            # Jerk makes it half the time longer that full braking takes to build up; and a tick passes before.
+            braking_s = float((np.abs(dq) / robot.acceleration + robot.acceleration / robot.jerk).max()) / 2.0
+            if clear(q + dq * (braking_s + 1.0 / CONTROL_HZ)).barred is not None:
+                return False
+        return True
+
+    def _times(self, begin_s: float, end_s: float) -> list[float]:
+        """Return times between which a motion goes on by config.resolution_rad at most."""
         times, t = [], begin_s
         step = self._config.resolution_rad / float(np.linalg.norm(self.limits.velocity))
         while t < end_s:
             times.append(t)
             t += step
-        for t in (*times, end_s):
+        return [*times, end_s]
+
+    def _free(self, motion: TimedPath, begin_s: float, end_s: float, clear: Clear) -> bool:
+        """Whether a part of `motion` is free and within the limits, at config.resolution_rad."""
+        for t in self._times(begin_s, end_s):
             q = motion.at(t)[0]
             if not ((q >= self._robot.lower) & (q <= self._robot.upper)).all() or not clear(q).room_m > 0.0:
                 return False

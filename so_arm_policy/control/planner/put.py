@@ -9,6 +9,7 @@ from so_arm_policy.control.carrying import Carrying, carrying
 from so_arm_policy.control.grammar import Order, Said
 from so_arm_policy.control.grasp import OPEN_RAD, find_grasps
 from so_arm_policy.control.hand import Hand
+from so_arm_policy.control.motion.clear import Near
 from so_arm_policy.control.planner.actions import Action, Interrupted, Leg, Means, Motion, Routine
 from so_arm_policy.control.planner.look import find
 from so_arm_policy.control.tabletop import Tabletop
@@ -96,6 +97,10 @@ def _reachable(means: Means, hand: Hand, table: Tabletop, number: int, place: st
         except InputError as error:
             unreachable = error
             continue
+        barred = _barred(means, poses)
+        if barred is not None:
+            unreachable = InputError(f"put: got a way through a keep-out volume, expected a free one: {barred}")
+            continue
         room = min(means.surroundings.near(q).room_m for q in (poses.hover, poses.down))
         if room > 0.0:
             return poses
@@ -105,3 +110,11 @@ def _reachable(means: Means, hand: Hand, table: Tabletop, number: int, place: st
         assert unreachable is not None
         raise unreachable
     return best[1]
+
+
+def _barred(means: Means, poses: Carrying) -> Near | None:
+    """Return who comes too near to a keep-out volume at one of the poses, if anybody does."""
+    if means.surroundings.near(poses.hover).kept_out is None:
+        return None
+    ways = (poses.hover, poses.down, poses.lift, poses.above, poses.lowered)
+    return next((near.barred for q in ways if (near := means.surroundings.near(q)).barred is not None), None)
