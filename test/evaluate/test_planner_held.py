@@ -121,7 +121,7 @@ def test_what_is_taken_away_meanwhile_is_fetched_again(robot, patient):
 
 
 def test_held_before_it_has_anything_it_looks_again(robot, patient):
-    held = Held(patient, robot, "approach", after=40)
+    held = Held(patient, robot, "approach", after=40, ticks=2 * SECOND)
     assert held.run(patient.sample(2)).success
     assert held.stages[:7] == ["idle", "look", "approach", "held", "idle", "look", "approach"]
 
