@@ -127,7 +127,7 @@ def test_so_arm_up_ends_cleanly_on_a_signal(number):
 
 
 def test_so_arm_up_ends_by_itself_and_its_nodes_do_not_outlive_it():
-    done = subprocess.run([*UP, "--duration=2"], env=ros_environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*UP, "--duration=5"], env=ros_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     process = subprocess.Popen(UP, env=ros_environment(), stdout=subprocess.DEVNULL)
     wait_until(lambda: len(children_of(process.pid)) == 3)
