@@ -120,10 +120,14 @@ def test_what_is_taken_away_meanwhile_is_fetched_again(robot, patient):
     assert held.stages.count("release") == 1
 
 
-def test_held_before_it_has_anything_it_looks_again(robot, patient):
-    held = Held(patient, robot, "approach", after=40, ticks=2 * SECOND)
+@pytest.mark.parametrize(
+    ("ticks", "then"), [(SECOND // 2, ["approach", "descend"]), (2 * SECOND, ["idle", "look", "approach"])]
+)
+def test_held_before_it_has_anything_it_goes_on_and_after_long_it_looks_again(robot, patient, ticks, then):
+    held = Held(patient, robot, "approach", after=40, ticks=ticks)
     assert held.run(patient.sample(2)).success
-    assert held.stages[:7] == ["idle", "look", "approach", "held", "idle", "look", "approach"]
+    assert held.stages[:4] == ["idle", "look", "approach", "held"]
+    assert held.stages[4 : 4 + len(then)] == then
 
 
 def test_who_stays_with_a_thing_stays_there(robot):
