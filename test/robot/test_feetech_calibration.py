@@ -135,6 +135,7 @@ def test_a_file_is_read_as_lerobot_wrote_it_and_written_the_same(tmp_path):
     assert calibration.joints[0].name == "right_shoulder_pan"
     save_calibration(tmp_path / "again" / "arm.json", calibration, "right_")
     assert json.loads((tmp_path / "again" / "arm.json").read_text()) == REAL
+    assert [each.name for each in (tmp_path / "again").iterdir()] == ["arm.json"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00", '{"gripper": 1, "gripper": 2}'])

@@ -69,6 +69,19 @@ def test_without_commands_no_goal_is_written_and_the_arm_holds(world):
     assert goals(world) == told
 
 
+@pytest.mark.parametrize(
+    "wrong", [np.full(6, np.nan), [0.0, 0.0, np.inf, 0.0, 0.0, 0.0], np.zeros(5), np.zeros((6, 1))]
+)
+def test_goals_that_are_none_are_counted_and_the_arm_holds(world, wrong):
+    world.drive()
+    world.tick(home(world, shoulder_pan=0.1), 2)
+    told = goals(world)
+    reading = world.tick(wrong, 3)
+    assert goals(world) == told
+    assert world.driver.counts["refused_goals"] == 3
+    assert np.isfinite(reading.q).all()
+
+
 def test_limp_takes_the_torque_and_gives_it_back_where_the_arm_is(world):
     world.drive()
     world.tick(home(world), 2)

@@ -183,12 +183,14 @@ def load_calibration(name: str, robot: RobotConfig, arm: int = 0) -> ArmCalibrat
 
 
 def save_calibration(path: Path, calibration: ArmCalibration, prefix: str) -> None:
-    """Write LeRobot's JSON. Raises ConfigError."""
+    """Write LeRobot's JSON, whole or not at all. Raises ConfigError."""
     names = [j.name.removeprefix(prefix) for j in calibration.joints]
     data = {name: to_mapping(servo) for name, servo in zip(names, calibration.servos, strict=True)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(data, indent=4) + "\n", encoding="utf-8")
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(data, indent=4) + "\n", encoding="utf-8")
+        partial.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: got {error}, expected a file that can be written") from error
 

@@ -106,7 +106,7 @@ class FeetechDriver:
     def step(self, command: FloatArray | None, now_ns: int, stamp_ns: int | None = None) -> DriverReading:
         """Send goals (n,) rad, none for None, and read the state. now_ns: monotonic; stamp_ns: ROS time. Never raises.
 
-        Without goals the servos hold the last ones.
+        Without goals the servos hold the last ones, and with goals that are not n finite numbers, which are counted.
         """
         self._steps += 1
         try:
@@ -183,7 +183,8 @@ class FeetechDriver:
         self.counts = self.packets
 
     def _send(self, command: FloatArray, now_ns: int) -> None:
-        if self.halted is not None and not self._rejoins(command, now_ns):
+        usable = np.shape(command) == (len(self.robot.joints),) and bool(np.isfinite(command).all())
+        if not usable or (self.halted is not None and not self._rejoins(command, now_ns)):
             self.counts["refused_goals"] += 1
             return
         self.halted = None
