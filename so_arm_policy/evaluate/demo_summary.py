@@ -52,7 +52,8 @@ class DemoSummary:
 
     command_hz: as received at joint_command, not counting the outage of a supervisor killed on purpose.
     ticks, ticks_missed, lateness: of the supervisor's loop. context_age: from the oldest picture to the joints, at
-    each chunk. problems: why the run was not good enough; empty when it was.
+    each chunk. stops: those that last until a reset, when and why. problems: why the run was not good
+    enough; empty when it was.
     """
 
     duration_s: float
@@ -77,6 +78,7 @@ class DemoSummary:
     camera_hz: dict[str, float | None]
     passed: int
     verdicts: dict[str, int]
+    stops: tuple[str, ...]
     restarts: dict[str, int]
     real_time_factor: float | None
     rss_mib: dict[str, float]
@@ -116,6 +118,7 @@ def summarise_demo(recording: Recording) -> DemoSummary:
         camera_hz={name: rate_hz(recording.arrivals.get(name, np.zeros(0))) for name in recording.robot.camera_names},
         passed=recording.passed,
         verdicts=dict(sorted(recording.verdicts.items(), key=lambda item: -item[1])),
+        stops=tuple(f"at {m.time_s:.1f} s: {m.reason}" for m in recording.modes if m.mode == "ESTOP"),
         restarts={node.name: node.starts - 1 for node in recording.nodes if node.starts > 1},
         real_time_factor=fact(recording, SIMULATOR, "real_time_factor"),
         rss_mib={node.name: node.rss_mib for node in recording.nodes if np.isfinite(node.rss_mib)},
@@ -232,6 +235,7 @@ def table(summary: DemoSummary) -> list[Row]:
         Row("camera rates", _counts({n: _number(hz, "Hz") for n, hz in s.camera_hz.items()})),
         Row("passed unchanged", str(s.passed), "proposals"),
         Row("other verdicts", _counts(s.verdicts)),
+        Row("stops", str(len(s.stops)), "; ".join(s.stops)),
         Row("restarts", _counts(s.restarts)),
         Row("real-time factor", _number(s.real_time_factor, "", 3), "of the simulator"),
         Row("memory", f"{sum(s.rss_mib.values()):.0f} MiB", _counts({n: f"{v:.0f}" for n, v in s.rss_mib.items()})),

@@ -1,4 +1,4 @@
-"""Listens to the whole stack and keeps what the demo's report shows; also lays the table and gives the instructions."""
+"""Listens to the whole stack and keeps what the demo's report shows; lays the table, gives instructions, resets."""
 
 import functools
 import threading
@@ -13,6 +13,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import SoArmError
@@ -56,6 +57,7 @@ class DemoMonitor(Node):
         self.histories: dict[str, NodeHistory] = {}
         self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
         self._scene_client = self.create_client(topics.SET_SCENE.type, topics.SET_SCENE.name)
+        self._reset_client = self.create_client(topics.RESET.type, topics.RESET.name)
         self._listen(topics.JOINT_COMMAND, self._on_command)
         self._listen(topics.JOINT_STATES, self._on_joint_states)
         self._listen(topics.CHUNK, self._on_chunk)
@@ -86,6 +88,12 @@ class DemoMonitor(Node):
         with self._recording:
             self._recorder = None
 
+    @property
+    def stopped_by(self) -> str:
+        """The rule whose stop the supervisor keeps until a reset, or ""."""
+        status = self._status
+        return status.reason_code if status is not None and status.state == SafetyStatus.ESTOP else ""
+
     def now_s(self) -> float:
         """Time since the run began."""
         return (time.monotonic_ns() - self._start_ns) / NS
@@ -101,9 +109,14 @@ class DemoMonitor(Node):
             return None
         return self._scene_client.call_async(SetScene.Request(task=task, scene=convert.scene_json(scene)))
 
+    def reset(self) -> Future | None:
+        """Ask the supervisor to end its stop; None while there is no supervisor."""
+        return self._reset_client.call_async(Trigger.Request()) if self._reset_client.service_is_ready() else None
+
     def forget(self, asked: Future) -> None:
-        """Wait no longer for the answer to `set_scene`."""
+        """Wait no longer for the answer to `set_scene` or `reset`."""
         self._scene_client.remove_pending_request(asked)
+        self._reset_client.remove_pending_request(asked)
 
     def keep_pictures(self, number: int, instruction: str) -> None:
         """Keep the newest picture of each camera for the report, as of try `number`."""

@@ -21,6 +21,7 @@ from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.evaluate.recording import Kill, Outcome, Recording, Try
 from so_arm_policy.ros.demo_monitor import DemoMonitor
 from so_arm_policy.ros.demo_orders import orders
+from so_arm_policy.ros.demo_resets import Resets
 from so_arm_policy.ros.executor import Spinner
 from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up import Stack
@@ -144,6 +145,7 @@ class _Run:
     def __init__(self, plan: DemoPlan, stack: Stack, monitor: DemoMonitor, say: Say) -> None:
         self._plan, self._stack, self._monitor, self._say = plan, stack, monitor, say
         self._orders = orders(plan.task, plan.seed, monitor)
+        self._resets = Resets(monitor)
         self._director = Director(plan.task.time_limit_s, plan.duration_s)
         self._due = sorted(plan.kills, key=lambda kill: kill.time_s)
         self._killed: list[Kill] = []
@@ -185,7 +187,7 @@ class _Run:
     def _direct(self, now_s: float) -> None:
         monitor, director = self._monitor, self._director
         self._end_of(director.update(now_s, monitor.reading))
-        if director.order is None:
+        if director.order is None and not self._resets.waits(now_s):
             order = self._orders.next(now_s)
             if order is not None:
                 self._told_s = now_s

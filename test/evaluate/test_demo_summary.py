@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from so_arm_policy.core.errors import ShapeError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.evaluate.demo_summary import kill_text, rate_hz, summarise_demo
+from so_arm_policy.evaluate.demo_summary import kill_text, rate_hz, summarise_demo, table
 from so_arm_policy.evaluate.recorder import NodeHistory, Recorder
 from so_arm_policy.evaluate.recording import Kill, ModeChange, Outcome, Recording, Series, Try
 from so_arm_policy.sim.scene import random_scene
@@ -56,6 +56,14 @@ def test_a_kill_is_told_as_it_was(recording: Recording) -> None:
     assert (effect.held, effect.tasks_after) == ("nothing new", 2)
     assert "hold declared after 60 ms" in kill_text(effect)
     assert "back after 2.5 s, followed again after 2.7 s, 2 tasks done after that" in kill_text(effect)
+
+
+def test_a_stop_is_named(recording: Recording) -> None:
+    stop = ModeChange(time_s=7.04, mode="ESTOP", reason="elbow_flex: blocked")
+    summary = summarise_demo(replace(recording, modes=(*recording.modes, stop)))
+    assert summary.stops == ("at 7.0 s: elbow_flex: blocked",)
+    assert "at 7.0 s: elbow_flex: blocked" in [row.note for row in table(summary)]
+    assert summarise_demo(recording).stops == ()
 
 
 def test_a_kill_that_the_motion_outlives_needs_no_stop(recording: Recording) -> None:
