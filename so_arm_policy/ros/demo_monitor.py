@@ -1,19 +1,12 @@
-"""Listens to the whole stack and keeps what the demo's report shows; lays the table, gives instructions, resets."""
+"""Listens to the whole stack, keeps what the report of a demo shows, and gives the instructions."""
 
 import functools
-import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from so_arm_policy.core.arrays import FloatArray, vector
 from so_arm_policy.core.errors import SoArmError
@@ -25,24 +18,18 @@ from so_arm_policy.evaluate.recording import Frame
 from so_arm_policy.msg import ActionChunk, SafetyStatus, SimState
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.crafted import CRAFTED
+from so_arm_policy.ros.monitor import Monitor, counts_of, facts_of, reading_of
 from so_arm_policy.safety.values import Mode
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.srv import SetScene
 
-DEPTH = 256  # of every queue here: a monitor that was kept waiting must not count fewer messages than were sent
 
-
-class DemoMonitor(Node):
-    """Its callbacks only store; pictures and contexts are counted without being decoded.
-
-    reading: the newest judgement of the task. heard: the streams and nodes of which something came.
-    """
+class DemoMonitor(Monitor):
+    """Counts pictures and contexts without decoding them. reading: the newest judgement of the task."""
 
     def __init__(self, robot: RobotConfig) -> None:
         """robot: whose joints and cameras these are."""
-        super().__init__("demo_monitor")
-        self._robot = robot
-        self._recording = threading.Lock()
+        super().__init__("demo_monitor", robot)
         self._recorder: Recorder | None = None
         self._start_ns = 0
         self._status: SafetyStatus | None = None
@@ -50,34 +37,29 @@ class DemoMonitor(Node):
         self._scene_text = ""
         self._q: FloatArray = robot.home
         self._pictures: dict[str, bytes] = {}
-        self.scene: Scene | None = None
         self.state_size = 0
         self.reading: TaskReading | None = None
-        self.heard: set[str] = set()
         self.histories: dict[str, NodeHistory] = {}
-        self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
-        self._scene_client = self.create_client(topics.SET_SCENE.type, topics.SET_SCENE.name)
-        self._reset_client = self.create_client(topics.RESET.type, topics.RESET.name)
-        self._listen(topics.JOINT_COMMAND, self._on_command)
-        self._listen(topics.JOINT_STATES, self._on_joint_states)
-        self._listen(topics.CHUNK, self._on_chunk)
-        self._listen(topics.SAFETY_STATUS, self._on_status)
-        self._listen(topics.SIM_STATE, self._on_state)
-        self._listen(topics.SIM_TASK, self._on_task)
-        self._listen(topics.DIAGNOSTICS, self._on_diagnostics)
-        self._listen(topics.CONTEXT, self._on_context, raw=True)
+        self.listen(topics.JOINT_COMMAND, self._on_command)
+        self.listen(topics.JOINT_STATES, self._on_joint_states)
+        self.listen(topics.CHUNK, self._on_chunk)
+        self.listen(topics.SAFETY_STATUS, self._on_status)
+        self.listen(topics.SIM_STATE, self._on_state)
+        self.listen(topics.SIM_TASK, self._on_task)
+        self.listen(topics.DIAGNOSTICS, self._on_diagnostics)
+        self.listen(topics.CONTEXT, self._on_context, raw=True)
         for source in CRAFTED.values():
             topic = topics.proposal(source)
-            self._listen(topic, functools.partial(self._on_proposal, topic.name), raw=True)
+            self.listen(topic, functools.partial(self._on_proposal, topic.name), raw=True)
         for camera in robot.camera_names:
-            self._listen(topics.image(camera), functools.partial(self._on_image, camera), raw=True)
+            self.listen(topics.image(camera), functools.partial(self._on_image, camera), raw=True)
 
     def begin(self) -> Recorder:
         """Record from now on. Call it once a simulator's state has come."""
         assert self.scene is not None
-        with self._recording:
+        with self.keeping:
             self._start_ns = time.monotonic_ns()
-            self._recorder = recorder = Recorder(self._robot, self.scene, self.state_size)
+            self._recorder = recorder = Recorder(self.robot, self.scene, self.state_size)
             if self._status is not None:
                 recorder.verdicts(int(self._status.passed), counts_of(self._status), before_run=True)
                 recorder.mode(0.0, Mode(self._status.state).name, self._status.reason_text)
@@ -85,7 +67,7 @@ class DemoMonitor(Node):
 
     def end(self) -> None:
         """Record no more: once this returns, the recorder belongs to the caller alone."""
-        with self._recording:
+        with self.keeping:
             self._recorder = None
 
     @property
@@ -101,28 +83,19 @@ class DemoMonitor(Node):
     def tell(self, order: Order) -> None:
         """Give an instruction to the robot and to its judge."""
         self.reading, self._told = None, (order.instruction, order.seed)
-        self._instructions.publish(String(data=order.instruction))
+        self.instruct(order.instruction)
 
     def set_scene(self, scene: Scene, task: str) -> Future | None:
         """Ask the simulator to put `scene` around the arm and to judge `task`; None while there is no simulator."""
-        if not self._scene_client.service_is_ready():
+        if not self.offers(topics.SET_SCENE):
             return None
-        return self._scene_client.call_async(SetScene.Request(task=task, scene=convert.scene_json(scene)))
-
-    def reset(self) -> Future | None:
-        """Ask the supervisor to end its stop; None while there is no supervisor."""
-        return self._reset_client.call_async(Trigger.Request()) if self._reset_client.service_is_ready() else None
-
-    def forget(self, asked: Future) -> None:
-        """Wait no longer for the answer to `set_scene` or `reset`."""
-        self._scene_client.remove_pending_request(asked)
-        self._reset_client.remove_pending_request(asked)
+        return self.call(topics.SET_SCENE, SetScene.Request(task=task, scene=convert.scene_json(scene)))
 
     def keep_pictures(self, number: int, instruction: str) -> None:
         """Keep the newest picture of each camera for the report, as of try `number`."""
         for camera, data in list(self._pictures.items()):
             try:
-                image = convert.camera_image(deserialize_message(data, Image), self._robot.camera(camera))
+                image = convert.camera_image(deserialize_message(data, Image), self.robot.camera(camera))
             except SoArmError as error:
                 self.get_logger().error(str(error), throttle_duration_sec=5.0)
                 continue
@@ -132,17 +105,6 @@ class DemoMonitor(Node):
                 )
                 self._recorder.frame(frame)
 
-    def _listen(self, topic: topics.Topic, callback: Callable[[Any], None], raw: bool = False) -> None:
-        def guarded(msg: Any) -> None:
-            try:
-                with self._recording:
-                    callback(msg)
-            except SoArmError as error:
-                self.get_logger().error(str(error), throttle_duration_sec=5.0)
-
-        qos = QoSProfile(depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability)
-        self.create_subscription(topic.type, topic.name, guarded, qos, raw=raw)
-
     def _arrived(self, stream: str) -> None:
         self.heard.add(stream)
         if self._recorder is not None:
@@ -151,11 +113,11 @@ class DemoMonitor(Node):
     def _on_command(self, msg: JointState) -> None:
         self.heard.add("joint_command")
         if self._recorder is not None:
-            self._recorder.command(self.now_s(), self._robot.order(msg.name, msg.position, "joint_command"))
+            self._recorder.command(self.now_s(), self.robot.order(msg.name, msg.position, "joint_command"))
 
     def _on_joint_states(self, msg: JointState) -> None:
         self.heard.add("joint_states")
-        self._q = self._robot.order(msg.name, msg.position, "joint_states")
+        self._q = self.robot.order(msg.name, msg.position, "joint_states")
         if self._recorder is not None:
             self._recorder.measured(self.now_s(), self._q)
 
@@ -191,10 +153,8 @@ class DemoMonitor(Node):
             self._recorder.distance(self.now_s(), reading.distance_m)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            name = status.name.rpartition("/")[2]
+        for name, facts in facts_of(msg).items():
             self.heard.add(name)
-            facts = {item.key: item.value for item in status.values}
             history = self.histories.setdefault(name, NodeHistory(name))
             history.hear(facts, recording=self._recorder is not None)
 
@@ -207,23 +167,3 @@ class DemoMonitor(Node):
     def _on_image(self, camera: str, data: bytes) -> None:
         self._pictures[camera] = data
         self._arrived(camera)
-
-
-def reading_of(msg: DiagnosticStatus) -> TaskReading | None:
-    """Return what the judge says, or None while it has nothing to judge."""
-    values = {item.key: item.value for item in msg.values}
-    if "distance_m" not in values:
-        return None
-    return TaskReading(
-        seed=int(values["seed"]),
-        instruction=values["instruction"],
-        distance_m=float(values["distance_m"]),
-        time_s=float(values["time_s"]),
-        done_s=float(values["done_s"]) if "done_s" in values else None,
-        held_s=float(values["held_s"]),
-    )
-
-
-def counts_of(msg: SafetyStatus) -> dict[str, int]:
-    """Return the supervisor's counters by reason."""
-    return {str(rule): int(count) for rule, count in zip(msg.rules, msg.counts, strict=True)}

@@ -6,6 +6,7 @@ from typing import Protocol
 from rclpy.task import Future
 
 from so_arm_policy.evaluate.director import Order, instruction_sequence
+from so_arm_policy.ros import topics
 from so_arm_policy.ros.demo_monitor import DemoMonitor
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.tasks.task import Episode, Task
@@ -75,7 +76,7 @@ class FreshScenes:
         if self._asked.done():
             return self._answered(now_s)
         if now_s - self._asked_s > ANSWER_S:
-            self._monitor.forget(self._asked)
+            self._monitor.forget(topics.SET_SCENE, self._asked)
             self._asked = None
         return None
 

@@ -1,7 +1,9 @@
 """Between two tries of a demo: the reset of a stop that a rule made, as an operator would do it."""
 
 from rclpy.task import Future
+from std_srvs.srv import Trigger
 
+from so_arm_policy.ros import topics
 from so_arm_policy.ros.demo_monitor import DemoMonitor
 
 ASKED_FOR = "estop.request"  # a person's stop is a person's to reset
@@ -27,7 +29,13 @@ class Resets:
         if self._since_s is None:
             self._since_s, self._asked_s = now_s, now_s - AGAIN_S
         if now_s - self._asked_s >= AGAIN_S:
-            if self._asked is not None:
-                self._monitor.forget(self._asked)
-            self._asked, self._asked_s = self._monitor.reset(), now_s
+            self._ask()
+            self._asked_s = now_s
         return now_s - self._since_s < PATIENCE_S
+
+    def _ask(self) -> None:
+        if self._asked is not None:
+            self._monitor.forget(topics.RESET, self._asked)
+            self._asked = None
+        if self._monitor.offers(topics.RESET):
+            self._asked = self._monitor.call(topics.RESET, Trigger.Request())

@@ -1,21 +1,13 @@
 """Listens to a running stack, episode by episode, and says to it what an operator may."""
 
 import functools
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, JointState
-from std_msgs.msg import String
 
 from so_arm_policy.core.arrays import FloatArray, vector
-from so_arm_policy.core.errors import SoArmError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import JointSample
@@ -23,53 +15,44 @@ from so_arm_policy.evaluate.compare.live.heard import Verdicts
 from so_arm_policy.evaluate.recorder import NodeHistory
 from so_arm_policy.msg import ActionChunk, JointCommand, SafetyStatus, SceneContext, SimState
 from so_arm_policy.ros import convert, topics
-from so_arm_policy.ros.demo_monitor import counts_of, reading_of
 from so_arm_policy.ros.homing import HOMING
 from so_arm_policy.ros.live_window import Window
+from so_arm_policy.ros.monitor import Monitor, counts_of, facts_of, reading_of
 from so_arm_policy.safety.values import Mode
-from so_arm_policy.sim.scene import Scene
 
-DEPTH = 512  # of every queue here: one that was kept waiting must not count fewer messages than were sent
 MOVING = (Mode.ACTIVE, Mode.FALLBACK)
-SERVICES = (topics.SET_SCENE, topics.SELECT, topics.RESET)
 
 
-class LiveMonitor(Node):
-    """Its callbacks only store.
+class LiveMonitor(Monitor):
+    """Fills the window of the present episode.
 
-    heard: streams and nodes of which something came. sample: the newest joint state. status: the newest one; mode: that
-    of the supervisor. pictures: stamp of the newest of each camera, ns.
+    sample: the newest joint state. status: the newest one; mode: that of the supervisor.
+    pictures: stamp of the newest of each camera, ns.
     """
 
     def __init__(self, robot: RobotConfig, source: str) -> None:
         """source: who acts in the episodes."""
-        super().__init__("live_monitor")
-        self._robot, self._source = robot, source
-        self._keeping = threading.Lock()
+        super().__init__("live_monitor", robot)
         self._window: Window | None = None
         self._scene_text = ""
         self._facts: dict[str, dict[str, str]] = {}
         self._recent: deque[tuple[int, FloatArray]] = deque(maxlen=CONTROL_HZ)
-        self.heard: set[str] = set()
-        self.scene: Scene | None = None
         self.sample: JointSample | None = None
         self.status: Verdicts | None = None
         self.mode = Mode.INIT
         self.selected = ""
         self.pictures: dict[str, int] = {}
-        self._instructions = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
-        self._asked = {s.name: self.create_client(s.type, s.name) for s in SERVICES}
-        self._listen(topics.JOINT_STATES, self._on_joint_states)
-        self._listen(topics.JOINT_COMMAND, self._on_command)
-        self._listen(topics.SAFETY_STATUS, self._on_status)
-        self._listen(topics.SIM_STATE, self._on_state)
-        self._listen(topics.SIM_TASK, self._on_task)
-        self._listen(topics.DIAGNOSTICS, self._on_diagnostics)
-        self._listen(topics.CONTEXT, self._on_context)
-        self._listen(topics.CHUNK, self._on_chunk)
-        self._listen(topics.proposal(source), self._on_proposal)
+        self.listen(topics.JOINT_STATES, self._on_joint_states)
+        self.listen(topics.JOINT_COMMAND, self._on_command)
+        self.listen(topics.SAFETY_STATUS, self._on_status)
+        self.listen(topics.SIM_STATE, self._on_state)
+        self.listen(topics.SIM_TASK, self._on_task)
+        self.listen(topics.DIAGNOSTICS, self._on_diagnostics)
+        self.listen(topics.CONTEXT, self._on_context)
+        self.listen(topics.CHUNK, self._on_chunk)
+        self.listen(topics.proposal(source), self._on_proposal)
         for camera in robot.camera_names:
-            self._listen(topics.camera_info(camera), functools.partial(self._on_picture, camera))
+            self.listen(topics.camera_info(camera), functools.partial(self._on_picture, camera))
         homing = topics.proposal(HOMING)
         self.homing_proposals = self.create_publisher(JointCommand, homing.name, homing.qos)
 
@@ -79,44 +62,29 @@ class LiveMonitor(Node):
 
     def begin(self, instruction: str, seed: int) -> Window:
         """Tell the robot and its judge; keep from now on what comes."""
-        with self._keeping:
+        with self.keeping:
             self._window = window = Window(instruction, seed, self.now_ns(), self.status)
             window.commands.extend(self._recent)  # verdicts are counted from the last status on
             for name, facts in self._facts.items():
                 window.nodes[name] = NodeHistory(name)
                 window.nodes[name].hear(facts, recording=False)
-        self._instructions.publish(String(data=instruction))
+        self.instruct(instruction)
         return window
 
     def end(self) -> None:
         """Keep nothing more: once this returns, the window belongs to the caller alone."""
-        with self._keeping:
+        with self.keeping:
             self._window = None
-
-    def call(self, service: topics.Service, request: Any) -> Future:
-        """Ask for something; the answer comes later."""
-        return self._asked[service.name].call_async(request)
-
-    def _listen(self, topic: topics.Topic, callback: Callable[[Any], None]) -> None:
-        def guarded(msg: Any) -> None:
-            try:
-                with self._keeping:
-                    callback(msg)
-            except SoArmError as error:
-                self.get_logger().error(str(error), throttle_duration_sec=5.0)
-
-        qos = QoSProfile(depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability)
-        self.create_subscription(topic.type, topic.name, guarded, qos)
 
     def _on_joint_states(self, msg: JointState) -> None:
         self.heard.add("joint_states")
-        self.sample = sample = convert.joint_sample(msg, self._robot, time.monotonic_ns())
+        self.sample = sample = convert.joint_sample(msg, self.robot, time.monotonic_ns())
         if self._window is not None:
             self._window.joint(sample)
 
     def _on_command(self, msg: JointState) -> None:
         self.heard.add("joint_command")
-        command = convert.stamp_ns(msg.header.stamp), self._robot.order(msg.name, msg.position, "joint_command")
+        command = convert.stamp_ns(msg.header.stamp), self.robot.order(msg.name, msg.position, "joint_command")
         self._recent.append(command)
         if self._window is not None:
             self._window.commands.append(command)
@@ -147,10 +115,9 @@ class LiveMonitor(Node):
             self._window.reading(reading)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            name = status.name.rpartition("/")[2]
+        for name, facts in facts_of(msg).items():
             self.heard.add(name)
-            self._facts[name] = facts = {item.key: item.value for item in status.values}
+            self._facts[name] = facts
             if self._window is not None:
                 self._window.diagnosed(name, facts)
 

@@ -125,6 +125,7 @@ class LiveStage:
         return latest is not None and (latest.done_s is not None or latest.time_s >= task.time_limit_s)
 
     def _ask(self, service: topics.Service, request: object) -> SelectSource.Response:
+        self._wait(lambda: self._monitor.offers(service), ANSWER_S, f"somebody who offers {service.name}")
         future: Future = self._monitor.call(service, request)
         self._wait(future.done, ANSWER_S, f"an answer of {service.name}")
         return future.result()
