@@ -48,6 +48,7 @@ COMMANDS = {
     "collect": Command("so_arm_policy.learn.collect_command", "record demonstrations of the scripted expert"),
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
     "imitate": Command("so_arm_policy.learn.imitate_command", "train a policy on LeRobot datasets of an arm"),
+    "convert": Command("so_arm_policy.learn.convert_command", "make a LeRobot dataset of bags, or bags of a dataset"),
     "rephrase": Command("so_arm_policy.learn.rephrase_command", "teach bundles more phrasings, and nothing else"),
     "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
