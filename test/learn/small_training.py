@@ -1,5 +1,6 @@
 """Demonstrations of two tasks, and a training of two steps on them: small, but every part is the real one."""
 
+from so_arm_policy.cli import main
 from so_arm_policy.learn.datasets.reader import read_dataset
 from so_arm_policy.learn.demonstrations.collect import CollectConfig, training_task
 from so_arm_policy.learn.demonstrations.labelled import Demonstrations, open_source
@@ -18,6 +19,10 @@ from so_arm_policy.robot.description import load_robot
 
 COLLECT = [CollectConfig(task=name, episodes=5, shard=5, picture_every=12) for name in ("reach", "pick_place")]
 
+# The same sizes for `so-arm imitate`.
+SMALL = ["scene.steps=2", "scene.warmup=1", "action.warmup=1", "scene_batch=2", "action_batch=8", "encoder.width=32"]
+SMALL += ["encoder.vision_layers=1", "encoder.fusion_layers=1", "expert.width=32", "expert.context_width=32"]
+SMALL += ["expert.layers=1", "expert.heads=2"]
 
 EXPERTS = {
     "act": ActConfig(context_width=32, width=32, heads=2, layers=1),
@@ -58,3 +63,9 @@ def words_for(tasks, folder):
     corpus = [text for task in tasks for text in task.corpus()]
     train_tokenizer(corpus, folder / "words.json")
     return Words(Tokenizer(folder / "words.json", words_of(corpus), 18))
+
+
+def imitate(folders, out, *more):
+    """Train two steps on datasets by the command; return its exit code."""
+    sets = [word for each in SMALL for word in ("--set", each)]
+    return main(["imitate", *map(str, folders), "--task", "mine", "--out", str(out), "--steps", "2", *sets, *more])

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_training import words_for
+from small_training import imitate, words_for
 
-from so_arm_policy.cli import main
 from so_arm_policy.core.values import CameraImage, JointSample
 from so_arm_policy.learn.datasets.index import finish
 from so_arm_policy.learn.datasets.reader import read_dataset
@@ -25,14 +24,6 @@ from so_arm_policy.robot.description import load_robot
 HERE = Path(__file__).parent / "datasets"
 ROBOT = load_robot("so101")
 ROLL = ROBOT.joint_names.index("wrist_roll")
-SMALL = ["scene.steps=2", "scene.warmup=1", "action.warmup=1", "scene_batch=2", "action_batch=8", "encoder.width=32"]
-SMALL += ["encoder.vision_layers=1", "encoder.fusion_layers=1", "expert.width=32", "expert.context_width=32"]
-SMALL += ["expert.layers=1", "expert.heads=2"]
-
-
-def imitate(folders, out, *more):
-    sets = [word for each in SMALL for word in ("--set", each)]
-    return main(["imitate", *map(str, folders), "--task", "mine", "--out", str(out), "--steps", "2", *sets, *more])
 
 
 def there_and_back(rows=90):

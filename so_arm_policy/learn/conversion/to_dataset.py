@@ -26,6 +26,7 @@ from so_arm_policy.learn.datasets.units import Units, check_units, to_radians
 from so_arm_policy.learn.datasets.writer import DatasetWriter, EpisodeRecord
 
 ORIGIN = "meta/bags.json"  # not LeRobot's; its reader ignores it
+REASONS = 8  # told of each kind
 SHARD_S = 120.0  # of episodes in one file: its videos are in memory while they are made
 
 
@@ -78,7 +79,8 @@ def plan_bag(path: Path, mapping: Mapping, robot: RobotConfig, instruction: str 
     unheard = [role for role in listener.roles if not hearing.counts[role]]
     why = f"no message of {', '.join(unheard)} that can be used" if unheard else "no episode"
     if not found:
-        reasons = {"refused frames": tally.refused, "messages passed over": listener.skipped, "damage": bag.damage}
+        reasons = {"refused frames": tally.refused, "jumps": hearing.jumps}
+        reasons |= {"messages passed over": listener.skipped, "damage": bag.damage}
         said = "; ".join(f"{name}: {counted(counts)}" for name, counts in reasons.items() if counts)
         raise InputError(f"bag {path}: got {why}, expected some{f' ({said})' if said else ''}{_hint(tally)}")
     return BagPlan(
@@ -87,8 +89,10 @@ def plan_bag(path: Path, mapping: Mapping, robot: RobotConfig, instruction: str 
 
 
 def counted(counts: Counter[str]) -> str:
-    """Return counts by reason as text, the most frequent first."""
-    return ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
+    """Return counts by reason as text, the most frequent first, and how many the rest are."""
+    told = counts.most_common(REASONS)
+    rest = counts.total() - sum(number for _, number in told)
+    return ", ".join([*(f"{number} {reason}" for reason, number in told), *([f"{rest} others"] if rest else [])])
 
 
 def _hint(tally: Tally) -> str:
