@@ -19,6 +19,7 @@ from so_arm_policy.evaluate.bags.writer import BagWriter
 from so_arm_policy.learn.conversion.listening import STRING
 from so_arm_policy.learn.conversion.mapping import FLOATS, JOINT_STATE, JointTopic, Mapping
 from so_arm_policy.learn.conversion.whole_folder import whole_folder
+from so_arm_policy.learn.datasets import lerobot_format as lf
 from so_arm_policy.learn.datasets.arrow_files import WriteError
 from so_arm_policy.learn.datasets.reader import Dataset, Episode, read_dataset
 from so_arm_policy.learn.datasets.units import Units, from_radians
@@ -47,7 +48,8 @@ def convert_dataset(source: Path, mapping: Mapping, out: Path) -> tuple[list[Epi
     is left of it.
     """
     robot = mapping.described()
-    dataset = read_dataset(source, robot)
+    # What a dataset says of itself counts; others' say nothing.
+    dataset = read_dataset(source, robot, None if (source / lf.UNITS).exists() else Units(mapping.units))
     missing = [camera for camera in mapping.cameras if camera not in dataset.cameras]
     if missing:
         raise InputError(f"{source}: got cameras {list(dataset.cameras)}, expected {missing} too, as the mapping says")

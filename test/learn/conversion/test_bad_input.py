@@ -197,7 +197,7 @@ def test_a_dataset_of_another_version_and_folders_that_exist_are_refused(tmp_pat
     assert info.exists()
 
 
-@pytest.mark.parametrize("limit", [1_000, 100_000])
+@pytest.mark.parametrize("limit", [1_000, 20_000])
 def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path, limit):
     """A limit on the size of files stands in for a full disk, as in test_killed_writing."""
     World(seconds=3.0).write(tmp_path / "bag")

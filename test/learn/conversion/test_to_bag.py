@@ -92,6 +92,17 @@ def test_the_bags_have_the_names_and_units_of_the_mapping(source, tmp_path):
     np.testing.assert_allclose(command.data, before.action[row], atol=1e-9)
 
 
+def test_the_mapping_says_in_which_units_a_dataset_is_that_does_not(tmp_path):
+    q = np.linspace(0.9 * ROBOT.lower, 0.9 * ROBOT.upper, 20)
+    writer = DatasetWriter(folder=tmp_path / "theirs", robot=ROBOT, fps=30, units=Units.NORMALIZED)
+    writer.write_shard(0, [EpisodeRecord(task="wave", q=q, action=q)])
+    finish(tmp_path / "theirs")
+    (tmp_path / "theirs/meta/so_arm_policy.json").unlink()
+    convert_dataset(tmp_path / "theirs", replace(MAPPING, units="normalized", cameras={}), tmp_path / "bags")
+    records = Bag(tmp_path / "bags/episode_000000").records(lambda topic: topic == "/joint_states")
+    np.testing.assert_allclose([record.message().position for record in records], q, atol=1e-6)
+
+
 def test_what_went_there_and_back_plays_in_evaluate_bag(tmp_path, capsys):
     World(seconds=2.0, sizes=((120, 160), (120, 160))).write(tmp_path / "bag")
     convert_bags([tmp_path / "bag"], MAPPING, tmp_path / "data")
