@@ -30,7 +30,7 @@ BUILD_INPUTS := CMakeLists.txt package.xml tools/build.sh tools/repair_wheels.py
 .PHONY: help
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings of demo: TASK=reach FAMILY=flow (or planner, servo, pid) ROBOT=sim (or feetech-sim) DURATION=60 (seconds); PYTHON=python3 (3.11 or 3.12)"
+	@echo "  settings of demo: TASK=reach FAMILY=flow (or planner, servo, pid) ROBOT=sim (or feetech-sim) DURATION=60 (seconds) BAG=folder (record it); PYTHON=python3 (3.11 or 3.12)"
 
 .PHONY: setup
 setup: $(STAMPS)/build ## Make .venv with ROS 2 (wheels, unless one is sourced) and build the package into it
@@ -40,7 +40,7 @@ learn: setup $(STAMPS)/learn ## Install what `so-arm train` needs as well (torch
 
 .PHONY: demo
 demo: setup ## Run the full stack in simulation for DURATION seconds and print how it did
-	$(BIN)/so-arm demo --duration $(DURATION) $(if $(TASK),--task $(TASK)) $(if $(FAMILY),--family $(FAMILY)) $(if $(ROBOT),--robot $(ROBOT))
+	$(BIN)/so-arm demo --duration $(DURATION) $(if $(TASK),--task $(TASK)) $(if $(FAMILY),--family $(FAMILY)) $(if $(ROBOT),--robot $(ROBOT)) $(if $(BAG),--bag $(BAG))
 
 .PHONY: models
 models: setup ## Write docs/models.md from the bundles

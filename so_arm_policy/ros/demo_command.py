@@ -54,6 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--film", type=float, default=60.0, help="film so much of the beginning, seconds; 0: nothing")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report")
     parser.add_argument(
+        "--bag", metavar="FOLDER", help="record every topic into it, as `so-arm record` does; new"
+    )
+    parser.add_argument(
         "--kill", action="append", default=[], metavar="NODE@SECONDS", help="kill a node at that time (repeat for more)"
     )
 
@@ -67,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--duration: got {args.duration:g}, expected {expected}")
     if not 0.0 <= args.film < math.inf:
         raise ConfigError(f"--film: got {args.film:g}, expected seconds, 0 or more")
+    if args.bag and os.path.lexists(args.bag):
+        raise ConfigError(f"--bag: got {args.bag}, which exists, expected a new folder")
     options, bundle = _who(args, task)
     who = bundle.manifest.id if bundle else args.family
     robot = load_robot(options.description)
@@ -93,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     summary = summarise_demo(recording)
     print_summary(summary)
     _write(out, recording, summary, bundle, args.film)
+    if args.bag:
+        print(f"bag:    {args.bag}")
     print("the arm did its job" if not summary.problems else f"NOT GOOD ENOUGH: {'; '.join(summary.problems)}")
     return FAILED if summary.problems else 0
 
@@ -100,7 +107,13 @@ def run(args: argparse.Namespace) -> int:
 def _who(args: argparse.Namespace, task: Task) -> tuple[StackOptions, Bundle | None]:
     """Return the stack, and the policy in it, if any. Raises ConfigError for a task that it does not know."""
     options = StackOptions(
-        robot=args.robot, bundle=args.bundle or "", family=args.family, task=task.name, seed=args.seed
+        robot=args.robot,
+        bundle=args.bundle or "",
+        family=args.family,
+        task=task.name,
+        seed=args.seed,
+        record=bool(args.bag),
+        bag=args.bag or "",
     )
     if args.family in CRAFTED:
         if args.bundle:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tiny_bundle import write_tiny_bundle
 
 from so_arm_policy import cli
 from so_arm_policy.core.errors import ConfigError, DeviceError
+from so_arm_policy.evaluate.bags.reader import Bag
 from so_arm_policy.ros import domain as domains
 from so_arm_policy.ros.demo_command import make_folder, parse_kills
 from so_arm_policy.ros.stack import StackOptions, stack
@@ -55,18 +57,25 @@ def test_a_task_that_the_policy_does_not_know_is_refused(bundle: Path, tmp_path:
     assert "--task: got 'sort', expected one of ['reach']" in capsys.readouterr().err
 
 
-def test_the_planner_in_the_place_of_a_policy(tmp_path: Path, capfd) -> None:
-    out = tmp_path / "demo"
-    cli.main(["demo", "--family", "planner", "--duration", "14", "--film", "0", "--out", str(out)])
+def test_the_planner_in_the_place_of_a_policy_and_on_record(tmp_path: Path, capfd) -> None:
+    out, bag = tmp_path / "demo", tmp_path / "bag"
+    options = ["--family", "planner", "--duration", "14", "--film", "0", "--out", str(out), "--bag", str(bag)]
+    cli.main(["demo", *options])
     assert "demo of reach with planner" in capfd.readouterr().out
     figures = json.loads((out / "summary.json").read_text())
     assert figures["tasks_tried"] >= 1
     assert figures["passed"] > 0
     assert (figures["inference_hz"], figures["context_hz"]) == (None, None)
-    assert set(figures["rss_mib"]) == {spec.name for spec in stack(StackOptions(control_source="planner"))}
+    nodes = {spec.name for spec in stack(StackOptions(control_source="planner"))}
+    assert set(figures["rss_mib"]) == {*nodes, "recorder"}
     page = (out / "report.html").read_text()
     assert "reach with planner" in page
     assert "What System 2 looks at" not in page
+    recorded = Counter(record.topic for record in Bag(bag).records(lambda topic: True))
+    assert recorded["/joint_command"] > figures["passed"] // 2
+    assert {"/instruction", "/joint_states", "/overhead/image_raw/compressed"} <= recorded.keys()
+    assert cli.main(["demo", *options]) == cli.FAILED
+    assert f"--bag: got {bag}, which exists, expected a new folder" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
