@@ -53,9 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, and of the order of instructions")
     parser.add_argument("--film", type=float, default=60.0, help="film so much of the beginning, seconds; 0: nothing")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report")
-    parser.add_argument(
-        "--bag", metavar="FOLDER", help="record every topic into it, as `so-arm record` does; new"
-    )
+    parser.add_argument("--bag", metavar="FOLDER", help="record every topic into it, as `so-arm record` does; new")
     parser.add_argument(
         "--kill", action="append", default=[], metavar="NODE@SECONDS", help="kill a node at that time (repeat for more)"
     )
