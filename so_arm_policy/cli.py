@@ -25,8 +25,12 @@ COMMANDS = {
     "up": Command("so_arm_policy.ros.up_command", "start the stack as processes and keep it running"),
     "tell": Command("so_arm_policy.ros.tell_command", "give a running stack an instruction"),
     "record": Command("so_arm_policy.ros.record_command", "record a running stack to a bag"),
+    "record-episodes": Command(
+        "so_arm_policy.ros.record_episodes_command", "record demonstrations, a bag for each, until there are enough"
+    ),
     "replay": Command("so_arm_policy.ros.replay_command", "publish a bag at its recorded times"),
     "safety": Command("so_arm_policy.ros.safety_command", "stop a running arm, reset it, choose its source"),
+    "teleop": Command("so_arm_policy.ros.teleop_command", "let a running arm follow its leader, or stay"),
     "eval": Command("so_arm_policy.evaluate.eval_command", "measure a policy's success on many seeds"),
     "compare": Command("so_arm_policy.evaluate.compare_command", "compare policies and hand-crafted controllers"),
     "compare-ros": Command("so_arm_policy.ros.live_compare_command", "compare them through the live graph, too"),

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from so_arm_policy.core.ticks import Tick
+from so_arm_policy.robot.feetech.bus import PATIENCE_S
 from so_arm_policy.robot.feetech.driver import DriverSettings
 from so_arm_policy.robot.feetech.plugged import arm_ports, open_driver
 from so_arm_policy.ros import convert, signals, topics
@@ -19,6 +20,7 @@ class LeaderConfig(TickNodeConfig):
 
     port: str = parameter("", "serial port of each leader arm, in the order of the robot's arms, joined by commas")
     calibration: str = parameter("", "LeRobot's calibration JSON of each leader arm, joined by commas")
+    patience_s: float = parameter(PATIENCE_S, "longest wait for an answer, beyond the wire's time", low=1e-3, high=5.0)
     wait_s: float = parameter(0.0, "how long to wait at the start for ports and servos", low=0.0, high=600.0)
 
 
@@ -30,7 +32,8 @@ class LeaderNode(TickNode[LeaderConfig]):
         super().__init__("leader", LeaderConfig)
         ports = arm_ports(self.robot, self.config.port, self.config.calibration)
         wait_s, ended = self.config.wait_s, signals.told_to_end.is_set
-        self._driver = open_driver(self.robot, ports, DriverSettings(), follows=False, wait_s=wait_s, ended=ended)
+        settings = DriverSettings(patience_s=self.config.patience_s)
+        self._driver = open_driver(self.robot, ports, settings, follows=False, wait_s=wait_s, ended=ended)
         self._states = self.speak(topics.LEADER_JOINT_STATES)
 
     def tick(self, tick: Tick) -> None:

@@ -33,6 +33,7 @@ class RecorderConfig(NodeConfig):
     images: str = parameter("png", "how pictures are compressed; png loses nothing", choices=CODECS)
     queue_mib: int = parameter(64, "of messages that may wait to be written", low=1, high=4096)
     least_free_mib: int = parameter(200, "recording stops when the disk has less", low=0, high=2**20)
+    instruction: str = parameter("", "what the arm is told meanwhile, for the bag's metadata")
     stay: bool = parameter(True, "stay when the disk is full and say so; otherwise end")
 
 
@@ -45,6 +46,8 @@ class RecorderNode(StackNode[RecorderConfig]):
         config = self.config
         self._writer = BagWriter(new_bag(config.bag))
         self._writer.custom.update(robot=self.robot.name, namespace=self.get_namespace())
+        if config.instruction:
+            self._writer.custom["instruction"] = config.instruction
         self._sink = Sink(self._writer, config.queue_mib << 20, config.images)
         wanted = {self.resolve_topic_name(name.strip()) for name in config.topics.split(",") if name.strip()}
         self._watch = TopicWatch(self, wanted, self._begin)

@@ -20,7 +20,8 @@ ROBOTS = ("sim", "mock", "feetech", "feetech-sim")
 SIMULATED = ("sim", "feetech-sim")
 BUS_WAIT_S = 60.0  # for the simulated bus, whose model takes a while
 BUS_PATIENCE_S = 0.03  # simulated servos answer late when the machine is busy; real ones do not mind
-SOURCES = ("system1", "planner", "servo", "cartesian_pid", "pid", "hold")
+SOURCES = ("system1", "planner", "servo", "cartesian_pid", "pid", "teleop", "hold")
+SIM_LEADER = "sim"  # instead of a port: leader arms that nobody has to move
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 Value = str | int | float | bool
 
@@ -47,7 +48,10 @@ class StackOptions:
         "",
         "LeRobot's calibration JSON of each arm of robot feetech, joined by commas (see `so-arm calibrate-arm`)",
     )
-    leader_port: str = _option("", "serial port of each leader arm, joined by commas; empty: no leader")
+    leader_port: str = _option(
+        "",
+        "serial port of each leader arm, joined by commas; sim: simulated, swinging by themselves; empty: none",
+    )
     leader_calibration: str = _option("", "calibration JSON of each leader arm, joined by commas")
     description: str = _option(
         "", "robot description: a shipped name (config/robots) or the path of a YAML file; empty: that of the policy"
@@ -81,9 +85,9 @@ class StackOptions:
         if self.robot == "feetech" and not (self.port and self.calibration):
             got = f"port {self.port!r}, calibration {self.calibration!r}"
             raise ConfigError(f"robot: got 'feetech' with {got}, expected both, e.g. /dev/ttyACM0 and arm.json")
-        if bool(self.leader_port) != bool(self.leader_calibration):
+        if (self.leader_port not in ("", SIM_LEADER)) != bool(self.leader_calibration):
             got = f"leader_port {self.leader_port!r}, leader_calibration {self.leader_calibration!r}"
-            raise ConfigError(f"leader: got {got}, expected both or none")
+            raise ConfigError(f"leader: got {got}, expected both or none (port 'sim' needs none)")
         if self.use_sim_time and self.robot != "sim":
             raise ConfigError(
                 f"use_sim_time: got true with robot {self.robot!r}, expected robot 'sim', which is the clock"
@@ -147,7 +151,7 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     robot = load_robot(options.description)
     # First, so that it hears how the others begin.
     specs = [recorder(options)] if options.record else []
-    specs += _robot_nodes(options, robot)
+    specs += [*_robot_nodes(options, robot), *_leader(options, robot)]
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
     if options.control_source == "system1":
         specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
@@ -160,19 +164,18 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     return specs
 
 
-def recorder(options: StackOptions, **given: Value) -> NodeSpec:
-    """Return the node that records the stack; `given` are more of its parameters."""
-    return _node(options, "recorder", "recorder", {"bag": options.bag, **given})
+def recorder(options: StackOptions, name: str = "recorder", **given: Value) -> NodeSpec:
+    """Return the node that records the stack, called `name`; `given` are more of its parameters."""
+    return _node(options, name, "recorder", {"bag": options.bag, **given})
 
 
 def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:
     if options.robot == "mock":
         return [_node(options, "mock_robot", "mock_robot", {})]
     if options.robot == "feetech":
-        return [_feetech(options, options.port, options.calibration), *_leader(options)]
+        return [_feetech(options, options.port, options.calibration)]
     if options.robot == "feetech-sim":
-        links = [f"{tempfile.gettempdir()}/so_arm_servo_bus_{os.getpid()}_{i}" for i in range(len(robot.arms))]
-        port, files = ",".join(links), ",".join(["simulated"] * len(links))
+        port, files = _simulated_ports(robot, "servo_bus")
         bus = _simulator(options, "servo_bus", port)
         return [bus, _feetech(options, port, files, wait_s=BUS_WAIT_S, patience_s=BUS_PATIENCE_S)]
     return [_simulator(options, "simulator")]
@@ -182,9 +185,21 @@ def _feetech(options: StackOptions, port: str, calibration: str, **more: Value) 
     return _node(options, "feetech", "feetech", {"port": port, "calibration": calibration, **more})
 
 
-def _leader(options: StackOptions) -> list[NodeSpec]:
+def _simulated_ports(robot: RobotConfig, what: str) -> tuple[str, str]:
+    """Return where the simulated servos of each arm are to be plugged in, and their calibrations."""
+    links = [f"{tempfile.gettempdir()}/so_arm_{what}_{os.getpid()}_{i}" for i in range(len(robot.arms))]
+    return ",".join(links), ",".join(["simulated"] * len(links))
+
+
+def _leader(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:
+    if not options.leader_port:
+        return []
     given: dict[str, Value] = {"port": options.leader_port, "calibration": options.leader_calibration}
-    return [_node(options, "leader", "leader", given)] if options.leader_port else []
+    if options.leader_port != SIM_LEADER:
+        return [_node(options, "leader", "leader", given)]
+    port, files = _simulated_ports(robot, "leader")
+    given = {"port": port, "calibration": files, "wait_s": BUS_WAIT_S, "patience_s": BUS_PATIENCE_S}
+    return [_node(options, "leader_hand", "leader_hand", {"port": port}), _node(options, "leader", "leader", given)]
 
 
 def _simulator(options: StackOptions, executable: str, port: str = "") -> NodeSpec:

@@ -8,7 +8,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from so_arm_policy.msg import (
     ActionChunk,
@@ -72,6 +72,7 @@ CLOCK = Topic("/clock", Clock, DEFAULT)
 ESTOP = Service("safety/estop", Trigger)
 RESET = Service("safety/reset", Trigger)
 SELECT = Service("safety/select", SelectSource)
+CLUTCH = Service("teleop/clutch", SetBool)
 SET_SCENE = Service("sim/set_scene", SetScene)
 
 

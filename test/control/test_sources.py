@@ -7,6 +7,7 @@ import pytest
 
 from so_arm_policy.control.hold import Hold
 from so_arm_policy.control.pid import JointPid, PidConfig
+from so_arm_policy.control.teleop import Teleop, TeleopConfig
 from so_arm_policy.core.errors import ConfigError, InputError, ShapeError
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.timegrid import TimeGrid
@@ -94,6 +95,11 @@ class TestHold(SourceContract):
 class TestJointPid(SourceContract):
     def make(self):
         return JointPid(PidConfig(), ROBOT)
+
+
+class TestTeleop(SourceContract):
+    def make(self):
+        return Teleop(TeleopConfig(), ROBOT)
 
 
 def pid_to(goal, **config):

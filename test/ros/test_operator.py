@@ -4,7 +4,7 @@ import uuid
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from so_arm_policy import cli
 from so_arm_policy.ros import topics
@@ -46,6 +46,16 @@ def test_exit_code_tells_what_the_supervisor_answered(stack_side, capsys, succes
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("action", "engaged"), [("engage", True), ("release", False)])
+def test_the_clutch_is_asked_for_what_was_said(stack_side, capsys, action, engaged):
+    calls = []
+    stack_side.create_service(SetBool, topics.CLUTCH.name, answer(engaged, "the leader is silent", calls))
+    namespace = stack_side.get_namespace()
+    assert cli.main(["teleop", action, "--namespace", namespace, "--timeout", "30"]) == (0 if engaged else 1)
+    assert capsys.readouterr().out == "the leader is silent\n"
+    assert [call.data for call in calls] == [engaged]
+
+
 def test_instruction_reaches_who_listens(stack_side):
     heard, arrived = [], threading.Event()
     topic = topics.INSTRUCTION
@@ -64,6 +74,7 @@ def test_instruction_reaches_who_listens(stack_side):
         (["tell", "  "], "expected words"),
         (["tell", "go", "--timeout", "0.2"], "nobody listens"),
         (["safety", "estop", "--timeout", "0.2"], "no such service"),
+        (["teleop", "engage", "--timeout", "0.2"], "no such service"),
         (["safety", "select"], "expected one for select only"),
         (["safety", "estop", "pid"], "expected one for select only"),
     ],
