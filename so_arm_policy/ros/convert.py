@@ -39,6 +39,12 @@ def time_msg(ns: int) -> Time:
     return Time(sec=sec, nanosec=nanosec)
 
 
+def duration_msg(ns: int) -> Duration:
+    """Return a duration of `ns`."""
+    sec, nanosec = divmod(ns, NS)
+    return Duration(sec=sec, nanosec=nanosec)
+
+
 def doubles(values: npt.ArrayLike) -> "array.array[float]":
     """Return `values`, flattened, in the form that a float64[] field takes without a second copy of each number."""
     return array.array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())
@@ -105,8 +111,7 @@ def chunk_msg(value: Chunk, robot: RobotConfig, now_ns: int) -> ActionChunk:
     msg.observation_stamp = time_msg(value.observation_stamp_ns)
     msg.context_stamp = time_msg(value.context_stamp_ns)
     msg.start = time_msg(value.start_ns)
-    sec, nanosec = divmod(value.dt_ns, NS)
-    msg.dt = Duration(sec=sec, nanosec=nanosec)
+    msg.dt = duration_msg(value.dt_ns)
     msg.positions = doubles(value.positions)
     return msg
 

@@ -16,7 +16,7 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
-ROBOTS = ("sim", "mock", "feetech", "feetech-sim")
+ROBOTS = ("sim", "mock", "feetech", "feetech-sim", "ros2_control")
 SIMULATED = ("sim", "feetech-sim")
 BUS_WAIT_S = 60.0  # for the simulated bus, whose model takes a while
 BUS_PATIENCE_S = 0.03  # simulated servos answer late when the machine is busy; real ones do not mind
@@ -40,13 +40,18 @@ class StackOptions:
 
     robot: str = _option(
         "sim",
-        "what stands for the arm: MuJoCo, an echo of the commands, the servo bus, or simulated servos on such a bus",
+        "what stands for the arm: MuJoCo, an echo of the commands, the servo bus, simulated servos on such a bus, or "
+        "controllers of ros2_control, which run already",
         ROBOTS,
     )
     port: str = _option("", "serial port of each arm of robot feetech, joined by commas, e.g. /dev/ttyACM0")
     calibration: str = _option(
         "",
         "LeRobot's calibration JSON of each arm of robot feetech, joined by commas (see `so-arm calibrate-arm`)",
+    )
+    controllers: str = _option(
+        "ros_physical_ai",
+        "topics and joints of the controllers of robot ros2_control: a shipped file (config/ros2_control) or a path",
     )
     leader_port: str = _option(
         "",
@@ -174,6 +179,8 @@ def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:
         return [_node(options, "mock_robot", "mock_robot", {})]
     if options.robot == "feetech":
         return [_feetech(options, options.port, options.calibration)]
+    if options.robot == "ros2_control":
+        return [_node(options, "ros2_control_bridge", "ros2_control_bridge", {"controllers": options.controllers})]
     if options.robot == "feetech-sim":
         port, files = _simulated_ports(robot, "servo_bus")
         bus = _simulator(options, "servo_bus", port)

@@ -116,7 +116,10 @@ def test_options_reach_every_node(options, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"robot": "tank"}, r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech', 'feetech-sim'\]"),
+        (
+            {"robot": "tank"},
+            r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech', 'feetech-sim', 'ros2_control'\]",
+        ),
         ({"robot": "feetech"}, "got 'feetech' with port '', calibration '', expected both"),
         ({"leader_port": "/dev/ttyACM1"}, "expected both or none"),
         ({"control_source": "autopilot"}, "control_source: got 'autopilot'"),

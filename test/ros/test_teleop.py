@@ -16,6 +16,7 @@ from so_arm_policy.ros.stack import StackOptions, stack
 from so_arm_policy.ros.teleop_node import TeleopNode
 from so_arm_policy.ros.up import Stack
 
+START_S = 180.0  # for processes on a busy machine
 TELEOP_ACTS = SafetyStatus(state=SafetyStatus.ACTIVE, source="teleop")
 
 
@@ -55,12 +56,12 @@ def test_the_arm_follows_its_leader_through_the_supervisor_until_it_is_stopped(g
 
     with Stack(specs, lambda node, line: None):
         graph.spinner.start()
-        wait_until(acts)
+        wait_until(acts, START_S)
         swing, seen = len(led), len(commands)
         wait_until(lambda: len(led) > swing + 240 and len(commands) > seen + 100)
         assert moved(led, swing) > 0.1
         assert moved(commands, seen) < 0.05  # the leader swings, and the arm does not
-        wait_until(follows)
+        wait_until(follows, START_S)
         since = len(states)
         wait_until(lambda: moved(states, since) > 0.1 and apart() < 0.1)
         assert ask(graph, topics.ESTOP, Trigger.Request()).success
