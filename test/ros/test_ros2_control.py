@@ -57,7 +57,13 @@ def test_an_arm_under_ros2_control_goes_to_its_goal_behind_the_supervisor(hardwa
         goal = graph.say(topics.PID_GOAL)
         wait_until(lambda: nodes.poll() and statuses, START_S)
         goal(joints(target))
-        wait_until(lambda: nodes.poll() and np.abs(arm.q - target).max() < 0.02, START_S)
+
+        def arrived():
+            assert nodes.poll(), nodes.failure
+            assert statuses[-1].state != SafetyStatus.ESTOP, statuses[-1]
+            return np.abs(arm.q - target).max() < 0.02
+
+        wait_until(arrived, START_S)
         assert SafetyStatus.ACTIVE in {status.state for status in statuses}
     # Bit for bit; this test and the arm may each have missed some.
     sent = {tuple(np.array(command.position)) for command in commands}
