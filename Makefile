@@ -25,7 +25,7 @@ OVERLAY := $(if $(filter sourced,$(ROS)),source $(VENV)/local_setup.bash &&)
 NEW_VENV := $(STAMPS)/venv-$(ROS)-$(PYTHON_VERSION)
 
 # Python modules are used in place; only a change of these needs a build.
-BUILD_INPUTS := CMakeLists.txt package.xml tools/build.sh tools/repair_wheels.py tools/executable.py.in $(wildcard msg/*.msg srv/*.srv)
+BUILD_INPUTS := CMakeLists.txt package.xml tools/build.sh tools/repair_wheels.py tools/executable.py.in $(wildcard msg/*.msg srv/*.srv tools/tf2_msgs/*.* tools/tf2_msgs/msg/*)
 
 .PHONY: help
 help: ## List what can be done
@@ -108,7 +108,7 @@ $(STAMPS)/mutants: requirements/mutants.txt requirements/constraints.txt $(STAMP
 
 # The names of the installed data files; rewritten only when one comes or goes.
 $(STAMPS)/data-files: FORCE | $(NEW_VENV)
-	@find launch config bundles -type f -not -path '*/__pycache__/*' 2>/dev/null | sort >$@.new
+	@find launch config bundles urdf -type f -not -path '*/__pycache__/*' 2>/dev/null | sort >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 .PHONY: FORCE

@@ -13,4 +13,4 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
     return [(str(SHARE / path.parent), [str(path)]) for path in files]
 
 
-setup(data_files=data_files("config", "bundles"))
+setup(data_files=data_files("config", "bundles", "urdf"))

@@ -6,4 +6,4 @@ from so_arm_policy.ros.launching import launch_description
 
 def generate_launch_description() -> LaunchDescription:
     """Return the stack on a robot; which one must be said, and so must the cameras (`--show-args`)."""
-    return launch_description(robot=None, cameras=None)
+    return launch_description(robot=None, cameras=None, tf="true")

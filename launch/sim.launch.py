@@ -6,4 +6,4 @@ from so_arm_policy.ros.launching import launch_description
 
 def generate_launch_description() -> LaunchDescription:
     """Return the stack in simulation; `--show-args` lists the arguments."""
-    return launch_description()
+    return launch_description(tf="true")

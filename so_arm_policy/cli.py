@@ -45,6 +45,7 @@ COMMANDS = {
     "locate-camera": Command(
         "so_arm_policy.evaluate.locate_camera_command", "find where a camera stands, from a picture of tags"
     ),
+    "urdf": Command("so_arm_policy.evaluate.urdf_command", "write the robot as URDF, or one arm as a xacro macro"),
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),

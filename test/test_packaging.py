@@ -11,7 +11,8 @@ import pytest
 import so_arm_policy
 
 ROOT = Path(__file__).parents[1]
-NODES = ["camera", "hold", "pid", "recorder", "replay", "safety_supervisor", "simulator", "system1", "system2"]
+NODES = ["camera", "description", "hold", "pid", "recorder", "replay", "safety_supervisor", "simulator"]
+NODES += ["system1", "system2"]
 
 
 def test_one_version_everywhere():

@@ -12,6 +12,9 @@ if [ "$mode" = wheels ]; then
   unset PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
   export AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv"
   "$venv/bin/python" tools/repair_wheels.py
+  packages=(tf2_msgs so_arm_policy)
+else
+  packages=(so_arm_policy)
 fi
 
 mkdir -p build
@@ -19,10 +22,10 @@ site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["pur
 echo "$PWD" >"$site/so_arm_policy_checkout.pth"
 
 # Files that left the sources would stay here as dangling links.
-rm -rf "$venv"/share/so_arm_policy/{launch,config,bundles}
+rm -rf "$venv"/share/so_arm_policy/{launch,config,bundles,urdf}
 
 log=build/colcon.log
-if ! colcon --log-base build/log build --base-paths . --packages-select so_arm_policy \
+if ! colcon --log-base build/log build --base-paths . tools/tf2_msgs --packages-select "${packages[@]}" \
   --build-base build/colcon --merge-install --install-base "$venv" --symlink-install \
   --cmake-args -DBUILD_TESTING=OFF -DSO_ARM_POLICY_IN_PLACE=ON -DPython3_EXECUTABLE="$venv/bin/python" \
   >"$log" 2>&1; then

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
@@ -12,13 +13,15 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.ros.replay_command import replay
 from so_arm_policy.ros.replay_node import ReplayConfig
-from so_arm_policy.ros.stack import PACKAGE, NodeSpec, StackOptions, stack
+from so_arm_policy.ros.stack import PACKAGE, NodeSpec, StackOptions, stack, tf_names
 
 UNUSABLE = 2  # a node's exit code: starting it again would not help (see ros/run.py)
 RESPAWN_S = 0.5
 BOOLS = ("true", "false")
+VIEWERS = {"rviz": ("rviz2", "rviz2"), "foxglove": ("foxglove_bridge", "foxglove_bridge")}  # package, executable
 
 
 def launch_description(**defaults: str | None) -> LaunchDescription:
@@ -27,6 +30,8 @@ def launch_description(**defaults: str | None) -> LaunchDescription:
     defaults: other defaults than those of StackOptions; None makes the argument one that must be given.
     """
     arguments = [_argument(option, defaults) for option in dataclasses.fields(StackOptions)]
+    show = "RViz, or Foxglove by its bridge (open config/foxglove/so_arm_policy.json there), beside the stack"
+    arguments.append(DeclareLaunchArgument("show", default_value="none", description=show, choices=["none", *VIEWERS]))
     return LaunchDescription([*arguments, OpaqueFunction(function=_actions)])
 
 
@@ -90,8 +95,31 @@ def _bool(text: str) -> bool:
 
 
 def _actions(context: LaunchContext) -> list[Any]:
-    nodes = [_node(spec) for spec in stack(options_from(context.launch_configurations))]
+    options = options_from(context.launch_configurations)
+    nodes = [_node(spec) for spec in stack(options)]
+    show = context.launch_configurations["show"]
+    if show != "none":
+        nodes.append(_viewer(show, options))
     return [*nodes, RegisterEventHandler(OnProcessExit(on_exit=_on_exit))]
+
+
+def _viewer(show: str, options: StackOptions) -> Node:
+    """Return the node to look with. Raises ConfigError where it is not installed."""
+    package, executable = VIEWERS[show]
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        raise ConfigError(f"show: got {show!r}, expected the ROS package {package!r} to be installed") from error
+    config = ["-d", str(find_shipped("config", "rviz/so_arm_policy.rviz"))] if show == "rviz" else []
+    return Node(
+        package=package,
+        executable=executable,
+        namespace=options.namespace,
+        parameters=[{"use_sim_time": options.use_sim_time}],
+        remappings=list(tf_names(options).items()),
+        arguments=config,
+        output="screen",
+    )
 
 
 def _on_exit(event: ProcessExited, context: LaunchContext) -> list[Any] | None:

@@ -75,6 +75,7 @@ class StackOptions:
     safety: str = _option(
         "safety.yaml", "rules of the supervisor, which the planner plans by: a shipped file or a path"
     )
+    tf: bool = _option(False, "publish robot_description, and /tf and /tf_static of arms and cameras")
     params_file: str = _option("", "YAML file of ROS parameters on top of all this")
     log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
     seed: int = _option(0, "seed of the simulator's scene")
@@ -166,12 +167,23 @@ def stack(options: StackOptions) -> list[NodeSpec]:
         specs.append(_node(options, options.control_source, options.control_source, given))
     given = {"source": options.control_source, "safety": options.safety}
     specs.append(_node(options, "safety_supervisor", "safety_supervisor", given))
+    if options.tf:
+        specs.append(_description(options))
     return specs
 
 
 def recorder(options: StackOptions, name: str = "recorder", **given: Value) -> NodeSpec:
     """Return the node that records the stack, called `name`; `given` are more of its parameters."""
     return _node(options, name, "recorder", {"bag": options.bag, **given})
+
+
+def tf_names(options: StackOptions) -> dict[str, str]:
+    """Return how /tf is called: in a namespace its own, as two robots have frames of the same names."""
+    return {f"/{name}": name for name in ("tf", "tf_static")} if options.namespace else {}
+
+
+def _description(options: StackOptions) -> NodeSpec:
+    return replace(_node(options, "description", "description", {}), remappings=tf_names(options))
 
 
 def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:

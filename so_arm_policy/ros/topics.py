@@ -68,6 +68,7 @@ SIM_TASK = Topic("sim/task", DiagnosticStatus, DEFAULT)
 SERVO_BUS_FAULT = Topic("servo_bus/fault", String, RELIABLE)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, DEFAULT)
 CLOCK = Topic("/clock", Clock, DEFAULT)
+ROBOT_DESCRIPTION = Topic("robot_description", String, LATCHED)
 
 ESTOP = Service("safety/estop", Trigger)
 RESET = Service("safety/reset", Trigger)

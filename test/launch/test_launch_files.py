@@ -69,7 +69,7 @@ def test_the_launch_file_starts_exactly_the_nodes_of_the_stack(tmp_path):
         default = "".join(part.perform(context) for part in argument.default_value)
         context.launch_configurations[name] = given.get(name, default)
     started = [a for a in launching._actions(context) if isinstance(a, Node)]
-    specs = stack(StackOptions(bundle=given["bundle"], namespace="cell1"))
+    specs = stack(StackOptions(bundle=given["bundle"], namespace="cell1", tf=True))
     assert [a.node_executable for a in started] == [s.executable for s in specs]
     for action, spec in zip(started, specs, strict=True):
         action._perform_substitutions(context)
