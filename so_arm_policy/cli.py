@@ -46,6 +46,7 @@ COMMANDS = {
         "so_arm_policy.evaluate.locate_camera_command", "find where a camera stands, from a picture of tags"
     ),
     "urdf": Command("so_arm_policy.evaluate.urdf_command", "write the robot as URDF, or one arm as a xacro macro"),
+    "isaac": Command("so_arm_policy.evaluate.isaac_command", "write the robot, the scene and the graph for Isaac Sim"),
     "faults": Command(
         "so_arm_policy.evaluate.faults_command", "inject faults on moving arms and judge what reaches them"
     ),

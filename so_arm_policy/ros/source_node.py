@@ -28,6 +28,7 @@ class SourceNode(TickNode[C]):
         super().__init__(name, config_type)
         self.source: Source
         self._sequence = 0
+        self._proposed_ns = 0
         self._proposals = self.speak(topics.proposal(name))
         self._followed, self._stands, self._silent = True, False, False
         self.listen(topics.JOINT_STATES, self.on_joint_states)
@@ -52,6 +53,10 @@ class SourceNode(TickNode[C]):
             self._silent = True
             self.standby(now_ns, sample)
             return
+        # A simulator's clock may be slower than the ticks, pause, or not have begun: a stamp is given once.
+        if now_ns == self._proposed_ns:
+            return
+        self._proposed_ns = now_ns
         wanted = self._wanted(self.due_ns(tick, now_ns), sample)
         if wanted is None:
             return

@@ -10,14 +10,16 @@ from typing import Any
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.evaluate.bags.playback import read_names
 from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.shipped import bundle_for
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
 
 PACKAGE = "so_arm_policy"
-ROBOTS = ("sim", "mock", "feetech", "feetech-sim", "ros2_control")
+ROBOTS = ("sim", "mock", "feetech", "feetech-sim", "ros2_control", "isaac")
 SIMULATED = ("sim", "feetech-sim")
+CLOCKS = ("sim", "isaac")  # what can be the source of /clock
 BUS_WAIT_S = 60.0  # for the simulated bus, whose model takes a while
 BUS_PATIENCE_S = 0.03  # simulated servos answer late when the machine is busy; real ones do not mind
 SOURCES = ("system1", "planner", "servo", "cartesian_pid", "pid", "teleop", "hold")
@@ -40,8 +42,8 @@ class StackOptions:
 
     robot: str = _option(
         "sim",
-        "what stands for the arm: MuJoCo, an echo of the commands, the servo bus, simulated servos on such a bus, or "
-        "controllers of ros2_control, which run already",
+        "what stands for the arm: MuJoCo, an echo of the commands, the servo bus, simulated servos on such a bus, "
+        "controllers of ros2_control or an Isaac Sim (docs/isaac.md), which run already",
         ROBOTS,
     )
     port: str = _option("", "serial port of each arm of robot feetech, joined by commas, e.g. /dev/ttyACM0")
@@ -71,6 +73,7 @@ class StackOptions:
         "(/dev/video0), a video file or a folder of images",
     )
     namespace: str = _option("", "put before all relative names")
+    remap: str = _option("", "topics by other names: OLD=NEW, joined by commas, e.g. overhead/image_raw=rgb")
     use_sim_time: bool = _option(False, "take robot time from the simulator, on /clock")
     safety: str = _option(
         "safety.yaml", "rules of the supervisor, which the planner plans by: a shipped file or a path"
@@ -94,10 +97,13 @@ class StackOptions:
         if (self.leader_port not in ("", SIM_LEADER)) != bool(self.leader_calibration):
             got = f"leader_port {self.leader_port!r}, leader_calibration {self.leader_calibration!r}"
             raise ConfigError(f"leader: got {got}, expected both or none (port 'sim' needs none)")
-        if self.use_sim_time and self.robot != "sim":
+        if self.use_sim_time and self.robot not in CLOCKS:
             raise ConfigError(
-                f"use_sim_time: got true with robot {self.robot!r}, expected robot 'sim', which is the clock"
+                f"use_sim_time: got true with robot {self.robot!r}, expected one that is the clock, of {list(CLOCKS)}"
             )
+        if self.robot == "isaac" and not self.use_sim_time:
+            raise ConfigError("use_sim_time: got false with robot 'isaac', expected true: its stamps are its own time")
+        read_names(self.remap, "remap")
         if self.params_file and not Path(self.params_file).is_file():
             raise ConfigError(f"params_file: got {self.params_file!r}, expected a YAML file")
 
@@ -169,7 +175,9 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     specs.append(_node(options, "safety_supervisor", "safety_supervisor", given))
     if options.tf:
         specs.append(_description(options))
-    return specs
+    names = read_names(options.remap, "remap")
+    # What a spec renames by itself, as the simulated bus does, stays so.
+    return [replace(spec, remappings={**names, **spec.remappings}) for spec in specs]
 
 
 def recorder(options: StackOptions, name: str = "recorder", **given: Value) -> NodeSpec:
@@ -187,6 +195,8 @@ def _description(options: StackOptions) -> NodeSpec:
 
 
 def _robot_nodes(options: StackOptions, robot: RobotConfig) -> list[NodeSpec]:
+    if options.robot == "isaac":
+        return []
     if options.robot == "mock":
         return [_node(options, "mock_robot", "mock_robot", {})]
     if options.robot == "feetech":
@@ -253,6 +263,8 @@ def _cameras(options: StackOptions, robot: RobotConfig) -> list[tuple[str, dict[
     if options.cameras == "none":
         return []
     if options.cameras == "sim":
+        if options.robot == "isaac":
+            return []  # it publishes its pictures itself
         if options.robot not in SIMULATED:
             raise ConfigError(f"cameras: got 'sim' with robot {options.robot!r}, expected 'none' or NAME=opencv:SOURCE")
         return [(name, {"camera": name, "source": "sim"}) for name in robot.camera_names]

@@ -70,6 +70,7 @@ class System1Node(TickNode[System1Config]):
         )
         self._due_tick = 0
         self._sequence = 0
+        self._proposed_ns = 0
         self._proposals = self.speak(topics.proposal(NAME))
         self._chunk_topic = self.speak(topics.CHUNK)
         self._trace = System1Trace(self.speak(topics.SYSTEM1_TICK), config.seed, config.joining)
@@ -94,6 +95,10 @@ class System1Node(TickNode[System1Config]):
         chunk = self._worker.take()
         if chunk is not None:
             self._system1.accept(chunk, due_ns)
+        # A simulator's clock may be slower than the ticks, pause, or not have begun: a stamp is given once.
+        if now_ns == self._proposed_ns:
+            return
+        self._proposed_ns = now_ns
         if tick.index >= self._due_tick:
             self._ask(tick, now_ns)
         if self._waiting():

@@ -37,7 +37,7 @@ def domain():
         yield number
 
 
-@pytest.mark.parametrize("name", ["sim.launch.py", "robot.launch.py"])
+@pytest.mark.parametrize("name", ["sim.launch.py", "robot.launch.py", "isaac_sim.launch.py"])
 def test_every_option_of_the_stack_is_an_argument_with_help(name):
     arguments = arguments_of(name)
     wanted = [
