@@ -118,7 +118,7 @@ def test_options_reach_every_node(options, tmp_path):
     [
         (
             {"robot": "tank"},
-            r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech', 'feetech-sim', 'ros2_control'\]",
+            r"robot: got 'tank', expected one of \['sim', 'mock', 'feetech', 'feetech-sim', 'ros2_control', 'isaac'\]",
         ),
         ({"robot": "feetech"}, "got 'feetech' with port '', calibration '', expected both"),
         ({"leader_port": "/dev/ttyACM1"}, "expected both or none"),
