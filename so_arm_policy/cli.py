@@ -41,6 +41,9 @@ COMMANDS = {
         "so_arm_policy.evaluate.calibrate_command", "let a policy's monitors learn what success is like"
     ),
     "calibrate-arm": Command("so_arm_policy.robot.calibrate_arm_command", "make LeRobot's calibration of an SO-101"),
+    "calibrate-camera": Command(
+        "so_arm_policy.evaluate.calibrate_camera_command", "find a camera's lens, or its place on the hand"
+    ),
     "tune": Command("so_arm_policy.evaluate.tune_command", "find the gains of a hand-crafted controller"),
     "locate-camera": Command(
         "so_arm_policy.evaluate.locate_camera_command", "find where a camera stands, from a picture of tags"

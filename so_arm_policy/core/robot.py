@@ -87,10 +87,28 @@ class CameraStand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CameraMount:
+    """Where on a hand its camera sits: its optical frame in the hand's frame, which is at the fingertip, z ahead.
+
+    xyz: m; rpy_deg: roll, pitch and yaw about fixed axes, REP-103.
+    """
+
+    xyz: tuple[float, float, float]
+    rpy_deg: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are not finite, and cameras that are not on the hand."""
+        if not all(abs(v) <= 0.5 for v in self.xyz) or not all(abs(v) <= 360.0 for v in self.rpy_deg):
+            got = f"xyz {self.xyz}, rpy_deg {self.rpy_deg}"
+            raise ConfigError(f"camera's mount: got {got}, expected at most 0.5 m and 360 degrees")
+
+
+@dataclass(frozen=True, kw_only=True)
 class CameraConfig:
     """One camera: picture size in pixels, frames a second, vertical field of view in degrees.
 
-    frame_id is the optical frame of REP-103. stand: None for a camera that an arm carries.
+    frame_id is the optical frame of REP-103. stand: None for a camera that an arm carries. mount: where on the hand;
+    None for where the arm's model has it.
     """
 
     name: str
@@ -100,9 +118,12 @@ class CameraConfig:
     fovy_deg: float
     frame_id: str
     stand: CameraStand | None = None
+    mount: CameraMount | None = None
 
     def __post_init__(self) -> None:
         """Refuse sizes and rates that no camera has."""
+        if self.stand is not None and self.mount is not None:
+            raise ConfigError(f"camera {self.name!r}: got a stand and a mount, expected at most one")
         if not (0 < self.width <= 8192 and 0 < self.height <= 8192):
             raise ConfigError(f"camera {self.name!r}: got size {self.width}x{self.height}, expected 1..8192 pixels")
         if not 0.0 < self.fps <= 1000.0:

@@ -1,8 +1,10 @@
-"""One camera in one process: drawn from the simulator's state, or taken with OpenCV."""
+"""One camera in one process: drawn from the simulator's state, or a real one."""
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from rclpy.clock import Clock, ClockType
 
 from so_arm_policy.core.errors import ConfigError, DeviceError, SoArmError
 from so_arm_policy.core.latest import Latest
@@ -10,16 +12,19 @@ from so_arm_policy.core.ticks import Histogram
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage, Image
 from so_arm_policy.msg import SimState
-from so_arm_policy.robot.cameras import Camera
+from so_arm_policy.robot.camera.fit import FitOptions
+from so_arm_policy.robot.camera.options import CaptureOptions
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.node import NodeConfig, StackNode, age_ms, percentiles
 from so_arm_policy.ros.params import parameter
+from so_arm_policy.ros.real_camera import RealCamera
 from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.sim_picture import SimPicture
 
 WAIT_S = 0.2
 NO_STATE_S = 1.0
+CHECK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,14 @@ class CameraNodeConfig(NodeConfig):
 
     camera: str = parameter("overhead", "which of the robot's cameras this is")
     source: str = parameter("sim", "where pictures come from", choices=("sim", "opencv"))
-    device: str = parameter("", "for opencv: a device (/dev/video0), a video file or a folder of images")
+    device: str = parameter(
+        "", "for opencv: a number, a device (/dev/v4l/by-id/...), a video file, a folder of images or a pipe of JPEG"
+    )
+    calibration: str = parameter("", "camera_info YAML of the lens (see `so-arm calibrate-camera`); empty: none")
+    crop: str = parameter("", "part of the picture taken: 'centre', 'X,Y,WIDTH,HEIGHT' in pixels, empty: all of it")
+    rectify: bool = parameter(False, "draw pictures as the description's pinhole takes them; needs a calibration")
+    jpeg_quality: int = parameter(90, "of image_raw/compressed", low=1, high=100)
+    capture: CaptureOptions = field(default_factory=CaptureOptions)
 
     def __post_init__(self) -> None:
         """Refuse OpenCV without a device."""
@@ -42,19 +54,28 @@ class CameraNode(StackNode[CameraNodeConfig]):
     def __init__(self) -> None:
         """Raises ConfigError."""
         super().__init__("camera", CameraNodeConfig)
-        self._camera = self.robot.camera(self.config.camera)
+        config = self.config
+        self._camera = self.robot.camera(config.camera)
         self._images = self.speak(topics.image(self._camera.name))
+        self._compressed = self.speak(topics.compressed_image(self._camera.name))
         self._infos = self.speak(topics.camera_info(self._camera.name))
-        self._info = convert.camera_info_msg(self._camera)
         self._states: Latest[SimState] = Latest()
         self._taking = Histogram()
         self._stamp_ns: int | None = None
-        if self.config.source == "sim":
+        self._real: RealCamera | None = None
+        if config.source == "sim":
             self.listen(topics.SIM_STATE, self._states.put)
+            self._info = convert.camera_info_msg(self._camera)
+            return
+        fit = FitOptions(crop=config.crop, rectify=config.rectify)
+        self._real = RealCamera(self._camera, config.device, config.calibration, config.capture, fit)
+        self._info = convert.camera_info_msg(self._camera, self._real.intrinsics)
+        self._steady_checks = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(CHECK_S, self._check, clock=self._steady_checks)
 
     def start(self) -> None:
         """Begin to take pictures."""
-        self.spawn("camera", self._draw if self.config.source == "sim" else self._capture)
+        self.spawn("camera", self._draw if self._real is None else self._capture)
 
     def stop(self) -> None:
         """End."""
@@ -62,8 +83,13 @@ class CameraNode(StackNode[CameraNodeConfig]):
         super().stop()
 
     def facts(self) -> dict[str, object]:
-        """Return how long a picture takes and how old the last one is."""
-        return {**percentiles("picture", self._taking), "image_age_ms": age_ms(self.now_ns(), self._stamp_ns)}
+        """Return how long a picture takes, how old the last one is, and how a real camera does."""
+        own = {} if self._real is None else self._real.facts()
+        return {**percentiles("picture", self._taking), "image_age_ms": age_ms(self.now_ns(), self._stamp_ns), **own}
+
+    def _check(self) -> None:
+        if self._real is not None:
+            self._real.check(self)
 
     def _draw(self) -> None:
         stay_in_background()
@@ -90,24 +116,16 @@ class CameraNode(StackNode[CameraNodeConfig]):
 
     def _capture(self) -> None:
         stay_in_background()
-        camera, period_ns = Camera(self.config.device, self._camera), NS // round(self._camera.fps)
-        due_ns = time.monotonic_ns()
-        while not self.stopping.wait(max(due_ns - time.monotonic_ns(), 0) / NS):
-            began_ns = time.monotonic_ns()
-            due_ns = max(due_ns + period_ns, began_ns)
-            try:
-                rgb = camera.read()
-            except DeviceError as error:
-                self.report("device", str(error))
-                continue
-            if rgb is not None:
-                self._publish(rgb, self.now_ns(), began_ns)
-        camera.close()
+        assert self._real is not None
+        self._real.run(self, self._publish)
 
     def _publish(self, rgb: Image, stamp_ns: int, began_ns: int) -> None:
         image = CameraImage(camera=self._camera.name, stamp_ns=stamp_ns, rgb=rgb)
         msg = convert.image_msg(image, self._camera.frame_id)
         self._images.publish(msg)
+        if self._compressed.get_subscription_count():
+            jpeg = convert.compressed_image_msg(image, self._camera.frame_id, self.config.jpeg_quality)
+            self._compressed.publish(jpeg)
         self._info.header.stamp = msg.header.stamp
         self._infos.publish(self._info)
         self._stamp_ns = stamp_ns

@@ -5,18 +5,19 @@ The way from messages to values is that of bags (evaluate/bags/messages.py): liv
 
 import array
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import KeyValue
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import InputError
+from so_arm_policy.core.intrinsics import Intrinsics, pinhole_of
 from so_arm_policy.core.mapping import from_mapping, to_mapping
 from so_arm_policy.core.robot import CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import NS
@@ -126,15 +127,23 @@ def image_msg(value: CameraImage, frame_id: str) -> Image:
     return msg
 
 
-def camera_info_msg(camera: CameraConfig) -> CameraInfo:
-    """Return a pinhole calibration from the camera's size and vertical field of view, without distortion or stamp."""
-    focal = camera.height / 2 / math.tan(math.radians(camera.fovy_deg) / 2)
-    cx, cy = (camera.width - 1) / 2, (camera.height - 1) / 2
-    msg = CameraInfo(height=camera.height, width=camera.width, distortion_model="plumb_bob", d=[0.0] * 5)
+def compressed_image_msg(value: CameraImage, frame_id: str, quality: int) -> CompressedImage:
+    """Return the message of one picture as JPEG of `quality` 1..100."""
+    _, packed = cv2.imencode(".jpeg", cv2.cvtColor(value.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    msg = CompressedImage(format="rgb8; jpeg compressed bgr8", data=array.array("B", packed.tobytes()))
+    msg.header.stamp = time_msg(value.stamp_ns)
+    msg.header.frame_id = frame_id
+    return msg
+
+
+def camera_info_msg(camera: CameraConfig, lens: Intrinsics | None = None) -> CameraInfo:
+    """Return a calibration without stamp. lens: None: the pinhole of the camera's size and vertical field of view."""
+    lens = lens or pinhole_of(camera)
+    msg = CameraInfo(height=lens.height, width=lens.width, distortion_model=lens.model, d=lens.distortion.tolist())
     msg.header.frame_id = camera.frame_id
-    msg.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
-    msg.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    msg.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    msg.k = lens.K.ravel().tolist()
+    msg.r = np.eye(3).ravel().tolist()
+    msg.p = np.column_stack([lens.K, np.zeros(3)]).ravel().tolist()
     return msg
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from so_arm_policy.evaluate.bags.images import IMAGE, SUFFIX
 from so_arm_policy.evaluate.bags.metadata import Quality
 from so_arm_policy.ros.message_types import message_class
 
@@ -30,7 +31,11 @@ class TopicWatch:
 
     def look(self) -> None:
         """Hear what has come since the last look."""
-        for topic, kinds in self._node.get_topic_names_and_types():
+        topics = self._node.get_topic_names_and_types()
+        raw = {topic for topic, kinds in topics if IMAGE in kinds and self._is_wanted(topic)}
+        for topic, kinds in topics:
+            if topic.removesuffix(SUFFIX) in raw and topic not in raw:
+                continue  # the same pictures once more
             for kind in kinds:
                 if (topic, kind) not in self.heard and kind not in self.unknown and self._is_wanted(topic):
                     self._hear(topic, kind)

@@ -6,7 +6,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -85,6 +85,11 @@ def proposal(source: str) -> Topic:
 def image(camera: str) -> Topic:
     """Pictures of `camera`, rgb8."""
     return Topic(f"{camera}/image_raw", Image, SENSOR)
+
+
+def compressed_image(camera: str) -> Topic:
+    """The same pictures as JPEG, made while somebody listens."""
+    return Topic(f"{camera}/image_raw/compressed", CompressedImage, SENSOR)
 
 
 def camera_info(camera: str) -> Topic:

@@ -12,7 +12,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.objects import DISHES, HALF_SIZES, KINDS, OBJECT_COUNT, OBJECT_MASS_KG, inertia
 from so_arm_policy.core.pinhole import Pinhole, look_at
-from so_arm_policy.core.robot import ArmConfig, CameraConfig, RobotConfig
+from so_arm_policy.core.robot import ArmConfig, CameraConfig, CameraMount, RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.sim.arm_model import arm_spec
 from so_arm_policy.sim.scene import Scene
@@ -156,7 +156,21 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
         found = spec.camera(f"{prefix}wrist_cam")
         if found is None or not camera.name.endswith("wrist"):
             raise ConfigError(f"camera {camera.name!r}: got no stand, expected one, or the name '<arm prefix>wrist'")
+        if camera.mount is not None:
+            found = _mounted(spec.site(f"{prefix}gripperframe"), camera.mount)
         found.name, found.fovy = camera.name, camera.fovy_deg
+
+
+def _mounted(hand: mujoco.MjsSite, mount: CameraMount) -> mujoco.MjsCamera:
+    """Return a new camera that sits so in the frame of `hand`."""
+    R = np.zeros(9)
+    mujoco.mju_quat2Mat(R, np.array(hand.quat) / np.linalg.norm(hand.quat))
+    R_body_hand = R.reshape(3, 3)
+    turn = np.zeros(4)
+    mujoco.mju_euler2Quat(turn, np.radians(mount.rpy_deg), "XYZ")  # capitals: about fixed axes
+    mujoco.mju_quat2Mat(R, turn)
+    quat = _quaternion(R_body_hand @ R.reshape(3, 3))
+    return hand.parent.add_camera(pos=hand.pos + R_body_hand @ np.array(mount.xyz), quat=quat)
 
 
 def standing_camera(camera: CameraConfig, scene: Scene | None = None) -> Pinhole:

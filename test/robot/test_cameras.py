@@ -1,4 +1,4 @@
-"""OpenCV as a source of pictures."""
+"""Files as sources of pictures, and a camera that comes and goes."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,13 @@ import pytest
 
 from so_arm_policy.core.errors import DeviceError
 from so_arm_policy.core.robot import CameraConfig
-from so_arm_policy.robot.cameras import RETRY_S, Camera, ImageFolder, fit, open_source
+from so_arm_policy.robot.camera.files import ImageFolder
+from so_arm_policy.robot.camera.options import CaptureOptions
+from so_arm_policy.robot.camera.source import RETRY_S, Camera, open_source
 
 CAMERA = CameraConfig(name="overhead", width=64, height=48, fps=30.0, fovy_deg=60.0, frame_id="f")
 RED = (255, 0, 0)
+ASKED = CaptureOptions(width=64, height=48, fps=30.0)
 
 
 def picture(rgb=RED, width=64, height=48):
@@ -32,15 +35,15 @@ def write_video(path, pictures):
 def test_a_folder_gives_its_images_in_order_over_and_over_in_rgb(tmp_path):
     for name, rgb in (("b.png", (0, 255, 0)), ("a.png", RED), ("c.txt", None)):
         write(tmp_path / name, picture(rgb)) if rgb else (tmp_path / name).write_text("no image")
-    source = open_source(str(tmp_path), CAMERA)
-    got = [tuple(source.read()[0, 0]) for _ in range(3)]
+    source = open_source(str(tmp_path), ASKED)
+    got = [tuple(source.read().bgr[0, 0, ::-1]) for _ in range(3)]
     assert got == [RED, (0, 255, 0), RED]
 
 
 def test_a_video_is_read_and_begins_again_after_its_end(tmp_path):
     write_video(tmp_path / "clip.avi", [picture((20 * i, 0, 0)) for i in range(4)])
-    source = open_source(str(tmp_path / "clip.avi"), CAMERA)
-    reds = [int(source.read()[..., 0].mean()) for _ in range(8)]
+    source = open_source(str(tmp_path / "clip.avi"), ASKED)
+    reds = [int(source.read().bgr[..., 2].mean()) for _ in range(8)]
     assert reds[:4] == reds[4:]
     assert reds[0] < reds[1] < reds[2] < reds[3]
 
@@ -50,7 +53,7 @@ def test_a_file_that_is_no_video_is_named(tmp_path, content):
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     with pytest.raises(DeviceError, match=r"clip\.mp4: got"):
-        open_source(str(path), CAMERA).read()
+        open_source(str(path), ASKED).read()
 
 
 def test_a_damaged_image_is_named(tmp_path):
@@ -59,36 +62,32 @@ def test_a_damaged_image_is_named(tmp_path):
         ImageFolder(str(tmp_path)).read()
 
 
-@pytest.mark.parametrize("device", ["/dev/video_that_is_not_there", "no/such/file.mp4", ""])
-def test_what_is_not_there_is_named_with_what_was_expected(device):
-    with pytest.raises(DeviceError, match=r"'overhead': got .*, expected"):
-        open_source(device, CAMERA)
+@pytest.mark.parametrize("device", ["/dev/video_that_is_not_there", "no/such/file.mp4", "", "63", "/dev/null"])
+def test_what_is_no_camera_is_named_with_what_was_expected(device):
+    with pytest.raises(DeviceError, match=r"'overhead': .*got .*, expected"):
+        Camera(device, CAMERA).read()
+
+
+def test_a_number_is_a_device():
+    with pytest.raises(DeviceError, match="/dev/video63: got no such device"):
+        open_source("63", ASKED)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DeviceError, match="folder without images"):
-        open_source(str(tmp_path), CAMERA)
-
-
-def test_pictures_are_brought_to_the_camera_s_size_but_never_distorted():
-    assert fit(picture(), CAMERA) is not None
-    big = fit(picture(width=128, height=96), CAMERA)
-    assert big.shape == (48, 64, 3)
-    assert (big == RED).all()
-    with pytest.raises(DeviceError, match="got pictures of 100x48, expected 64x48"):
-        fit(picture(width=100), CAMERA)
+        open_source(str(tmp_path), ASKED)
 
 
 def test_a_camera_that_fails_is_opened_again_after_a_while(tmp_path):
     now, folder = [0.0], tmp_path / "later"
-    camera = Camera(str(folder), CAMERA, lambda: now[0])
+    camera = Camera(str(folder), CAMERA, now_s=lambda: now[0])
     with pytest.raises(DeviceError):
         camera.read()
     assert camera.read() is None
     folder.mkdir()
     write(folder / "a.png", picture())
     now[0] += RETRY_S
-    assert (camera.read() == RED).all()
+    assert (camera.read().rgb == RED).all()
     (folder / "a.png").unlink()
     with pytest.raises(DeviceError, match=r"a\.png"):
         camera.read()
@@ -96,5 +95,5 @@ def test_a_camera_that_fails_is_opened_again_after_a_while(tmp_path):
     assert camera.read() is None
     now[0] += RETRY_S
     assert camera.read() is not None
-    assert camera.opened == 2
+    assert (camera.opened, camera.failed) == (2, 2)
     camera.close()
