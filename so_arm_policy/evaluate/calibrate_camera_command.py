@@ -118,8 +118,9 @@ def hand_report(found: HandEye, views: int) -> str:
     xyz = [round(float(v), 4) for v in found.position]
     rpy = [round(float(v), 2) for v in rpy_deg(found.R_hand_camera)]
     return (
-        f"{views} views: corners {found.error_px:.2f} pixels off, {found.error_mm:.2f} mm on the board, worst in "
-        f"{found.worst}; the hand turned {found.turn_deg:.0f} degrees about a second axis\n"
+        f"{views} views: joints and pictures differ by {1e3 * found.error_m:.1f} mm and "
+        f"{math.degrees(found.error_rad):.2f} degrees (root mean square), most in {found.worst}; the hand turned "
+        f"{found.turn_deg:.0f} degrees about a second axis\n"
         f"place within about {1e3 * found.position_sd_m:.1f} mm, turn within {math.degrees(found.angle_sd_rad):.2f} "
         "degrees (standard deviations, worst directions; errors of the joints that never change are not in there)\n"
         f"mount: {{xyz: {xyz}, rpy_deg: {rpy}}}"

@@ -11,10 +11,12 @@ import numpy as np
 from so_arm_policy.control.calibration import CameraPose, TagBoard, camera_pose
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError, InputError
+from so_arm_policy.core.intrinsics import pinhole_of
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.core.pinhole import look_at
 from so_arm_policy.core.robot import CameraStand
 from so_arm_policy.core.values import Image
+from so_arm_policy.robot.camera.calibration_file import load_intrinsics
 from so_arm_policy.robot.description import load_robot, load_yaml
 
 SHAPE_TOLERANCE = 0.01
@@ -51,6 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("picture", type=Path, help="picture that the camera took of the board")
     parser.add_argument("--board", type=Path, required=True, metavar="FILE", help="YAML: family, size_m, tags, xyz")
+    parser.add_argument(
+        "--lens", type=Path, metavar="FILE", help="camera_info YAML (see calibrate-camera): straightens"
+    )
     parser.add_argument("--description", default="so101", help="robot whose camera it is")
     parser.add_argument("--camera", default="overhead", help="its name there; the field of view is taken from there")
 
@@ -61,6 +66,15 @@ def run(args: argparse.Namespace) -> int:
     camera = load_robot(args.description).camera(args.camera)
     rgb = _read(args.picture)
     height, width = rgb.shape[:2]
+    if args.lens is not None:
+        lens = load_intrinsics(args.lens)
+        if (width, height) != (lens.width, lens.height):
+            raise InputError(
+                f"{args.picture}: got {width}x{height}, expected {lens.width}x{lens.height} of {args.lens}"
+            )
+        camera = replace(camera, width=width, height=height, fovy_deg=lens.fovy_deg)
+        ideal = pinhole_of(camera)
+        rgb = np.asarray(cv2.undistort(rgb, lens.K, lens.distortion, None, ideal.K), np.uint8)
     if abs(width * camera.height / (height * camera.width) - 1.0) > SHAPE_TOLERANCE:
         raise InputError(
             f"{args.picture}: got {width}x{height}, expected the shape of camera {camera.name!r}, "

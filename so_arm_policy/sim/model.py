@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
@@ -163,14 +164,18 @@ def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
 
 def _mounted(hand: mujoco.MjsSite, mount: CameraMount) -> mujoco.MjsCamera:
     """Return a new camera that sits so in the frame of `hand`."""
-    R = np.zeros(9)
-    mujoco.mju_quat2Mat(R, np.array(hand.quat) / np.linalg.norm(hand.quat))
-    R_body_hand = R.reshape(3, 3)
     turn = np.zeros(4)
     mujoco.mju_euler2Quat(turn, np.radians(mount.rpy_deg), "XYZ")  # capitals: about fixed axes
-    mujoco.mju_quat2Mat(R, turn)
-    quat = _quaternion(R_body_hand @ R.reshape(3, 3))
+    R_body_hand = _matrix(hand.quat)
+    quat = _quaternion(R_body_hand @ _matrix(turn))
     return hand.parent.add_camera(pos=hand.pos + R_body_hand @ np.array(mount.xyz), quat=quat)
+
+
+def _matrix(quat: npt.ArrayLike) -> FloatArray:
+    """Return the rotation (3, 3) of a quaternion of any length."""
+    R = np.zeros(9)
+    mujoco.mju_quat2Mat(R, np.asarray(quat) / np.linalg.norm(quat))
+    return R.reshape(3, 3)
 
 
 def standing_camera(camera: CameraConfig, scene: Scene | None = None) -> Pinhole:

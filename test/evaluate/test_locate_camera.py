@@ -8,9 +8,11 @@ import yaml
 from so_arm_policy.cli import main
 from so_arm_policy.control.calibration import CameraPose
 from so_arm_policy.control.tags import dictionary_of
+from so_arm_policy.core.intrinsics import Intrinsics, pinhole_of
 from so_arm_policy.core.pinhole import Pinhole, look_at
 from so_arm_policy.core.robot import CameraConfig
 from so_arm_policy.evaluate.locate_camera_command import stand_of
+from so_arm_policy.robot.camera.calibration_file import save_intrinsics
 
 POSITION, TARGET, ROLL = np.array([0.5, 0.12, 0.42]), np.array([0.2, 0.0, 0.0]), 0.3
 CAMERA = CameraConfig(name="overhead", width=640, height=480, fps=30.0, fovy_deg=42.0, frame_id="f")
@@ -59,6 +61,25 @@ def test_the_stand_that_is_printed_is_where_the_camera_is(files, capsys):
     assert np.allclose(stand["position"], POSITION, atol=0.002)
     found = look_at(stand["position"], stand["target"], np.radians(stand["roll_deg"]))
     assert np.abs(found - VIEW.R_world_optical).max() < 0.01
+
+
+def test_the_lens_of_a_real_camera_is_taken_out_before(files, capsys):
+    straight = pinhole_of(CAMERA)
+    K = straight.K + np.array([[14.0, 0.0, 9.0], [0.0, 14.0, -7.0], [0.0, 0.0, 0.0]])
+    lens = Intrinsics(width=640, height=480, K=K, distortion=np.array([-0.15, 0.03, 0.0, 0.0, 0.0]))
+    columns, rows = np.meshgrid(np.arange(640.0), np.arange(480.0))
+    taken = np.stack([columns, rows], axis=-1).reshape(-1, 1, 2)
+    seen = cv2.undistortPoints(taken, lens.K, lens.distortion, None, straight.K).reshape(480, 640, 2)
+    bent = cv2.remap(cv2.imread(str(files / "picture.png")), seen.astype(np.float32), None, cv2.INTER_CUBIC)
+    cv2.imwrite(str(files / "bent.png"), bent)
+    save_intrinsics(files / "lens.yaml", lens, "overhead")
+    given = ["locate-camera", str(files / "bent.png"), "--board", str(files / "board.yaml")]
+    assert main([*given, "--lens", str(files / "lens.yaml")]) == 0
+    stand = yaml.safe_load(capsys.readouterr().out.splitlines()[-1])["stand"]
+    assert np.allclose(stand["position"], POSITION, atol=0.003)
+    assert main(given) == 0  # as a pinhole, it is elsewhere
+    bent_stand = yaml.safe_load(capsys.readouterr().out.splitlines()[-1])["stand"]
+    assert np.linalg.norm(np.subtract(bent_stand["position"], POSITION)) > 0.006
 
 
 @pytest.mark.parametrize("target", [(0.2, 0.0, 0.0), (0.2, 0.3, 0.6), (0.49, 0.12, 0.1)])
