@@ -69,8 +69,8 @@ class StackOptions:
     control_source: str = _option("system1", "source that acts at first; system1 is the policy", SOURCES)
     cameras: str = _option(
         "sim",
-        "sim (drawn by the simulator), none, or NAME=opencv:SOURCE joined by commas, where SOURCE is a device "
-        "(/dev/video0), a video file or a folder of images",
+        "sim (drawn by the simulator), none, or NAME=opencv:SOURCE joined by commas, where SOURCE is a number, a "
+        "device (/dev/v4l/by-id/...), a video file, a folder of images or a pipe of JPEG pictures",
     )
     namespace: str = _option("", "put before all relative names")
     remap: str = _option("", "topics by other names: OLD=NEW, joined by commas, e.g. overhead/image_raw=rgb")
