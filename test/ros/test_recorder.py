@@ -51,6 +51,8 @@ def test_what_is_said_is_in_the_bag_with_latched_topics_and_pictures(make_graph,
     wait_until(lambda: len([s for s in node._watch.heard if "diagnostics" not in s[0]]) == 3)
     count = len(said) + 2
     wait_until(lambda: node._writer.count >= count)
+    # Diagnostics count, too: the picture may still be on its way.
+    wait_until(lambda: "/wrist/image_raw/compressed" in [t.name for t in node._writer._topics])
     node.stop()
     path = tmp_path / "bag"
     # Not the bytes: what serialize_message leaves between the fields is whatever lay in memory.
@@ -64,6 +66,16 @@ def test_what_is_said_is_in_the_bag_with_latched_topics_and_pictures(make_graph,
     assert qualities["/instruction"].durability.name == "TRANSIENT_LOCAL"
     assert qualities["/joint_states"].reliability.name == "BEST_EFFORT"
     assert Bag(path).custom == {"robot": ROBOT.name, "namespace": "/"}
+
+
+def test_pictures_that_a_camera_also_gives_compressed_are_recorded_once(make_graph, tmp_path):
+    graph = make_graph("-p", f"bag:={tmp_path / 'bag'}")
+    graph.spinner.start()
+    for topic in (topics.image("wrist"), topics.compressed_image("wrist"), topics.compressed_image("overhead")):
+        graph.tester.create_publisher(topic.type, topic.name, topic.qos)
+    node = graph.run(RecorderNode())
+    wait_until(lambda: {"/wrist/image_raw", "/overhead/image_raw/compressed"} <= {topic for topic, _ in heard(node)})
+    assert "/wrist/image_raw/compressed" not in {topic for topic, _ in heard(node)}
 
 
 def test_only_the_topics_asked_for_are_recorded(make_graph, tmp_path):

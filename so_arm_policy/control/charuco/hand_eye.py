@@ -3,7 +3,7 @@
 Park and Martin, "Robot sensor calibration: solving AX = XB on the Euclidean group", 1994, gives where to start. Then
 the camera's pose on the hand and the board's in the world are moved until the hand is where its joints say, as well as
 it can be in all pictures. Not until the corners are where pictures have them: joints of such arms are off by far more
-than corners, and half a degree of them then put the camera 11 to 23 mm off where this puts it 1.6 to 5.
+than corners, and half a degree of them then put the camera several times further off.
 """
 
 import math
