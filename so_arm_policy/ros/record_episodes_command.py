@@ -4,7 +4,7 @@ import argparse
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from std_msgs.msg import String
 from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.evaluate.bags.images import CODECS
 from so_arm_policy.ros import keys, topics
+from so_arm_policy.ros.message_types import message_class
 from so_arm_policy.ros.operator import operator
 from so_arm_policy.ros.stack import NodeSpec, StackOptions, recorder
+from so_arm_policy.ros.topic_watch import topics_named, worth_hearing
 from so_arm_policy.ros.up import Stack
 
 RECORDER = "episode_recorder"
@@ -25,15 +27,23 @@ READY_S = 60.0
 LONGEST_S = 3600.0
 
 
+class NotReadyError(DeviceError):
+    """There is nothing to record."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What is recorded: how many episodes of how many seconds, with time to put things back, into one folder."""
+    """What is recorded: how many episodes of how many seconds, with time to put things back, into one folder.
+
+    topics: only these, joined by commas; empty: all.
+    """
 
     folder: Path
     instruction: str
     episodes: int
     episode_time_s: float
     reset_time_s: float
+    topics: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what records nothing. Raises ConfigError."""
@@ -75,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         episodes=args.episodes,
         episode_time_s=args.episode_time,
         reset_time_s=args.reset_time,
+        topics=args.topics,
     )
 
     def spec(bag: Path) -> NodeSpec:
@@ -84,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             description=args.description,
             use_sim_time=args.use_sim_time,
         )
-        given = {"topics": args.topics, "images": args.images, "instruction": args.instruction, "stay": False}
+        given = {"topics": session.topics, "images": args.images, "instruction": args.instruction, "stay": False}
         return recorder(options, RECORDER, **given)
 
     print(keys.HELP)
@@ -103,9 +114,10 @@ def record(session: Session, node: Node, spec: Callable[[Path], NodeSpec]) -> in
         bag = session.next_bag()
         try:
             said = _episode(session, node, instructions, spec(bag), f"episode {kept + 1} of {session.episodes}")
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, NotReadyError) as ended:
             shutil.rmtree(bag, ignore_errors=True)
-            print(f"discarded {bag}, which was interrupted")
+            if isinstance(ended, KeyboardInterrupt):
+                print(f"discarded {bag}, which was interrupted")
             raise
         if said == keys.AGAIN:
             shutil.rmtree(bag)
@@ -122,7 +134,7 @@ def record(session: Session, node: Node, spec: Callable[[Path], NodeSpec]) -> in
 def _episode(session: Session, node: Node, instructions: Publisher, spec: NodeSpec, what: str) -> str:
     """Record one bag; return the key that ended it, or ""."""
     with Stack([spec], _complaint, restart=False) as nodes:
-        _wait_for_recorder(node, instructions, nodes)
+        _wait_for_recorder(node, topics_named(node, session.topics), nodes)
         instructions.publish(String(data=session.instruction))
         print(f"{what}: {session.instruction!r}, {session.episode_time_s:.0f} s, or a key")
         said = _wait(session.episode_time_s, nodes)
@@ -137,13 +149,24 @@ def _complaint(name: str, line: str) -> None:
         print(f"{name} | {line}")
 
 
-def _wait_for_recorder(node: Node, instructions: Publisher, nodes: Stack) -> None:
-    """Return once the recorder hears the instruction, and so everything that was there before. Raises DeviceError."""
+def _wait_for_recorder(node: Node, wanted: Collection[str], nodes: Stack) -> None:
+    """Return once the recorder hears the joints, and whatever else is said by now. Raises NotReadyError."""
     until = time.monotonic() + READY_S
-    while RECORDER not in {end.node_name for end in node.get_subscriptions_info_by_topic(instructions.topic_name)}:
+    while unheard := _unheard(node, wanted):
         if not nodes.poll() or time.monotonic() > until:
-            raise DeviceError(f"recorder: {nodes.failure or f'not there after {READY_S:.0f} s'}, expected it to record")
+            why = nodes.failure or f"{', '.join(unheard)} not heard after {READY_S:.0f} s; is the stack running?"
+            raise NotReadyError(f"recorder: {why}")
         time.sleep(POLL_S)
+
+
+def _unheard(node: Node, wanted: Collection[str]) -> list[str]:
+    """Return the topics that the recorder is to hear and does not: those that somebody speaks on, and the joints'."""
+    known = {topic for topic, kind in worth_hearing(node, wanted) if message_class(kind)}
+    spoken = {topic for topic in known if node.count_publishers(topic)}
+    joints = node.resolve_topic_name(topics.JOINT_STATES.name)
+    needed = spoken | ({joints} if not wanted or joints in wanted else set())
+    heard = {topic: node.get_subscriptions_info_by_topic(topic) for topic in needed}
+    return sorted(t for t in needed if t not in spoken or RECORDER not in {end.node_name for end in heard[t]})
 
 
 def _wait(seconds: float, nodes: Stack | None = None) -> str:

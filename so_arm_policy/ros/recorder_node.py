@@ -18,7 +18,7 @@ from so_arm_policy.ros.node import NodeConfig, StackNode
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
-from so_arm_policy.ros.topic_watch import TopicWatch
+from so_arm_policy.ros.topic_watch import TopicWatch, topics_named
 
 LOOK_S = 0.25
 MORE_S = 1.0  # for the end of the bag, where the time that all threads have was not enough
@@ -49,8 +49,7 @@ class RecorderNode(StackNode[RecorderConfig]):
         if config.instruction:
             self._writer.custom["instruction"] = config.instruction
         self._sink = Sink(self._writer, config.queue_mib << 20, config.images)
-        wanted = {self.resolve_topic_name(name.strip()) for name in config.topics.split(",") if name.strip()}
-        self._watch = TopicWatch(self, wanted, self._begin)
+        self._watch = TopicWatch(self, topics_named(self, config.topics), self._begin)
         self._dropped = 0
         self._written = threading.Event()
         self._steady_looks = Clock(clock_type=ClockType.STEADY_TIME)

@@ -31,20 +31,9 @@ class TopicWatch:
 
     def look(self) -> None:
         """Hear what has come since the last look."""
-        topics = self._node.get_topic_names_and_types()
-        raw = {topic for topic, kinds in topics if IMAGE in kinds and self._is_wanted(topic)}
-        for topic, kinds in topics:
-            if topic.removesuffix(SUFFIX) in raw and topic not in raw:
-                continue  # the same pictures once more
-            for kind in kinds:
-                if (topic, kind) not in self.heard and kind not in self.unknown and self._is_wanted(topic):
-                    self._hear(topic, kind)
-
-    def _is_wanted(self, topic: str) -> bool:
-        if self._wanted:
-            return topic in self._wanted
-        space = self._node.get_namespace().rstrip("/") + "/"
-        return (topic.startswith(space) or topic in EVERYWHERE) and topic not in NEVER
+        for topic, kind in worth_hearing(self._node, self._wanted):
+            if (topic, kind) not in self.heard and kind not in self.unknown:
+                self._hear(topic, kind)
 
     def _hear(self, topic: str, kind: str) -> None:
         made = message_class(kind)
@@ -56,6 +45,26 @@ class TopicWatch:
             self.heard.add((topic, kind))
             take = self._begin(topic, kind, list(dict.fromkeys(map(_quality, offered))))
             self._node.create_subscription(made, topic, functools.partial(take), _heard_by_all(offered), raw=True)
+
+
+def topics_named(node: Node, text: str) -> set[str]:
+    """Return the absolute names of topics that a person named, joined by commas."""
+    return {node.resolve_topic_name(name.strip()) for name in text.split(",") if name.strip()}
+
+
+def worth_hearing(node: Node, wanted: Collection[str]) -> list[tuple[str, str]]:
+    """Return the topics that `node` knows of and a watch would hear, and their types; wanted: as of TopicWatch."""
+    space = node.get_namespace().rstrip("/") + "/"
+
+    def is_wanted(topic: str) -> bool:
+        if wanted:
+            return topic in wanted
+        return (topic.startswith(space) or topic in EVERYWHERE) and topic not in NEVER
+
+    topics = [(topic, kinds) for topic, kinds in node.get_topic_names_and_types() if is_wanted(topic)]
+    raw = {topic for topic, kinds in topics if IMAGE in kinds}
+    twice = {topic for topic, _ in topics if topic not in raw and topic.removesuffix(SUFFIX) in raw}
+    return [(topic, kind) for topic, kinds in topics if topic not in twice for kind in kinds]
 
 
 def _heard_by_all(offered: list[QoSProfile]) -> QoSProfile:

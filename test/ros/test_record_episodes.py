@@ -14,7 +14,7 @@ from ros_world import joints, wait_until
 from so_arm_policy import cli
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.bags.reader import Bag
-from so_arm_policy.ros import topics
+from so_arm_policy.ros import record_episodes_command, topics
 from so_arm_policy.ros.environment import ros_environment
 from so_arm_policy.ros.record_episodes_command import Session
 
@@ -101,6 +101,13 @@ def test_a_person_stops_in_the_reset_and_what_was_kept_stays(graph, tmp_path):
         press(process, "q")
     assert process.returncode == 0, lines
     assert sorted(os.listdir(tmp_path)) == ["episode_000007", "episode_000008"]
+
+
+def test_without_a_stack_nothing_is_recorded_and_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record_episodes_command, "READY_S", 3.0)
+    assert cli.main(["record-episodes", str(tmp_path / "set"), TOLD]) == cli.FAILED
+    assert "/joint_states not heard after 3 s; is the stack running?" in capsys.readouterr().err
+    assert list((tmp_path / "set").iterdir()) == []
 
 
 def test_an_episode_that_is_interrupted_is_not_kept(graph, tmp_path):
