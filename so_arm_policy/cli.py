@@ -58,6 +58,9 @@ COMMANDS = {
     "train": Command("so_arm_policy.learn.train_command", "train a policy and export its bundle"),
     "imitate": Command("so_arm_policy.learn.imitate_command", "train a policy on LeRobot datasets of an arm"),
     "convert": Command("so_arm_policy.learn.convert_command", "make a LeRobot dataset of bags, or bags of a dataset"),
+    "import-lerobot": Command(
+        "so_arm_policy.learn.import_lerobot_command", "make a bundle of a policy that LeRobot trained"
+    ),
     "rephrase": Command("so_arm_policy.learn.rephrase_command", "teach bundles more phrasings, and nothing else"),
     "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
@@ -72,11 +75,13 @@ ON_ROS = (("faults", "--live", "faults-live"), ("compare", "--ros", "compare-ros
 
 LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
 PRETRAINED_HINT = "install it with pip install -r requirements/pretrained.txt"
+LEROBOT_HINT = "make an environment that has it, as docs/training.md says, and run the command there"
 ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
 # What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
 OPTIONAL_MODULES = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "accelerate", "tensorboard", "av"), LEARN_HINT),
     "transformers": PRETRAINED_HINT,
+    **dict.fromkeys(("lerobot", "diffusers"), LEROBOT_HINT),
     "rclpy": ROS_HINT,
 }
 

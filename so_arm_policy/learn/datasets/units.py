@@ -54,13 +54,13 @@ def lerobot_names(robot: RobotConfig) -> tuple[str, ...]:
 
 def to_radians(values: FloatArray, robot: RobotConfig, units: Units) -> FloatArray:
     """Return `values` (..., n) in `units`, columns in the robot's order, as radians."""
-    scale, offset = _scale_and_offset(robot, units)
+    scale, offset = scale_and_offset(robot, units)
     return np.asarray(values * scale + offset)
 
 
 def from_radians(q: FloatArray, robot: RobotConfig, units: Units) -> FloatArray:
     """Return `q` (..., n) rad as `units`; the inverse of `to_radians`."""
-    scale, offset = _scale_and_offset(robot, units)
+    scale, offset = scale_and_offset(robot, units)
     return np.asarray((q - offset) / scale)
 
 
@@ -89,7 +89,7 @@ def _outside(values: FloatArray, robot: RobotConfig, units: Units) -> str:
     return ""
 
 
-def _scale_and_offset(robot: RobotConfig, units: Units) -> tuple[FloatArray, FloatArray]:
+def scale_and_offset(robot: RobotConfig, units: Units) -> tuple[FloatArray, FloatArray]:
     """Return (n,) scale and (n,) offset with radians = values * scale + offset."""
     span = robot.upper - robot.lower
     gripper = np.array([joint.endswith("gripper") for joint in robot.joint_names])

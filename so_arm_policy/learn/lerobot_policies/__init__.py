@@ -1,0 +1,1 @@
+"""Policies that LeRobot trained, as bundles: ACT, Diffusion Policy and SmolVLA."""
