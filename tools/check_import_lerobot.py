@@ -49,6 +49,7 @@ class Case:
 
 
 SMALL_ACT = {"dim_model": 64, "n_heads": 4, "dim_feedforward": 128, "n_encoder_layers": 2, "chunk_size": 30}
+SMALL_VLA = {"resize_imgs_with_padding": (64, 64), "chunk_size": 12, "n_action_steps": 12, "num_vlm_layers": 4}
 SMALL_UNET = {"down_dims": (32, 64), "diffusion_step_embed_dim": 32, "spatial_softmax_num_keypoints": 8}
 CASES = (
     Case("act", "act", {}),
@@ -61,11 +62,11 @@ CASES = (
         cameras={"top": "overhead"},
         order={"units": Units.NORMALIZED, "joints": tuple(reversed([f"{name}.pos" for name in ROBOT.joint_names]))},
     ),
-    Case("diffusion_ddpm", "diffusion", SMALL_UNET | {"num_train_timesteps": 20}),
+    Case("diffusion_ddpm", "diffusion", SMALL_UNET | {"num_train_timesteps": 4}),
     Case(
         "diffusion_ddim",
         "diffusion",
-        {"noise_scheduler_type": "DDIM", "num_inference_steps": 10, "down_dims": (128, 256, 512)},
+        {"noise_scheduler_type": "DDIM", "num_inference_steps": 5, "down_dims": (128, 256)},
     ),
     Case(
         "diffusion_resized",
@@ -73,7 +74,16 @@ CASES = (
         SMALL_UNET
         | {"resize_shape": (64, 72), "crop_ratio": 0.9, "use_separate_rgb_encoder_per_camera": True, "n_obs_steps": 3}
         | {"prediction_type": "sample", "noise_scheduler_type": "DDIM"},
-        order={"steps": 4},
+        order={"steps": 3},
+    ),
+    Case("smolvla", "smolvla", SMALL_VLA),
+    Case(
+        "smolvla_otherwise",
+        "smolvla",
+        SMALL_VLA
+        | {"add_image_special_tokens": True, "pad_language_to": "max_length", "prefix_length": 80, "num_steps": 3}
+        | {"num_expert_layers": 2, "empty_cameras": 1},
+        cameras={"camera1": "wrist"},
     ),
 )
 
@@ -110,6 +120,43 @@ def checkpoint(case, folder, vlm):
         vlm=vlm if kind == "smolvla" else None,
         **case.order,
     )
+
+
+def language_model(folder):
+    """Save configuration, tokenizer and processor of a tiny SmolVLM, whose weights come with the policy's."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        SmolVLMConfig,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    special = ["<|endoftext|>", "<|im_end|>", "<fake_token_around_image>", "<global-img>", "<image>"]
+    pairs = Tokenizer(models.BPE())
+    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pairs.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    pairs.train_from_iterator([f"{text}\n" for text in SENTENCES], trainer)
+    named = {"fake_image_token": special[2], "global_image_token": special[3], "image_token": special[4]}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=pairs, eos_token=special[0], pad_token=special[1], extra_special_tokens=named
+    )
+    vision = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 6}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": len(tokenizer)}
+    SmolVLMConfig(
+        vision_config=vision | {"image_size": 64, "patch_size": 16},
+        text_config=text,
+        scale_factor=2,
+        image_token_id=tokenizer.image_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    ).save_pretrained(folder)
+    SmolVLMProcessor(SmolVLMImageProcessor(), tokenizer, SmolVLMVideoProcessor()).save_pretrained(folder)
 
 
 def stats_of(shape, low, high):
@@ -151,6 +198,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         vlm = folder / "vlm"
+        if "smolvla" in options.only:
+            language_model(vlm)
         for case in [case for case in CASES if {case.kind, case.name} & set(options.only.split(","))]:
             order = checkpoint(case, folder / "checkpoints" / case.name, vlm)
             bundle = folder / "bundles" / case.name

@@ -90,7 +90,7 @@ def report(imported: "Imported", folder: Path, robot: RobotConfig) -> str:
         f"  chunks of {manifest.horizon} rows, {manifest.dt_s * 1000:.1f} ms apart; System 1 takes up to"
         f" {pace.inference_ms:.1f} ms here and infers every {manifest.infer_every} ticks of 1/{CONTROL_HZ} s"
     )
-    if manifest.infer_every + pace.inference > pace.chunk:
+    if not pace.fits:
         lines.append(f"  warning: a chunk lasts {pace.chunk} ticks and runs out before the next one: the arm will stop")
     size = manifest.image_height, manifest.image_width
     for camera in map(robot.camera, manifest.cameras):

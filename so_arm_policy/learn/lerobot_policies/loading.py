@@ -37,14 +37,15 @@ def prepare() -> str:
     version = importlib.metadata.version("lerobot")
     if not version.startswith(VERSION):
         raise ConfigError(f"got lerobot {version}, expected {VERSION}x: its classes are what is exported")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
             importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+        except (ImportError, RuntimeError):
+            for name in [name for name in sys.modules if name.startswith("torchvision")]:
+                del sys.modules[name]
+            sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+            importlib.import_module("torchvision")
     if "lerobot.policies" not in sys.modules:
         policies = types.ModuleType("lerobot.policies")
         policies.__path__ = [f"{spec.submodule_search_locations[0]}/policies"]
