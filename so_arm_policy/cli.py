@@ -75,7 +75,7 @@ ON_ROS = (("faults", "--live", "faults-live"), ("compare", "--ros", "compare-ros
 
 LEARN_HINT = "install it with `make learn`, or pip install -r requirements/learn.txt"
 PRETRAINED_HINT = "install it with pip install -r requirements/pretrained.txt"
-LEROBOT_HINT = "make an environment that has it, as docs/training.md says, and run the command there"
+LEROBOT_HINT = "make an environment that has it, as docs/lerobot.md says, and run the command there"
 ROS_HINT = "source a ROS 2 Jazzy, or run `make setup` and use .venv/bin/so-arm"
 # What a machine may lack by choice. Any other missing module is a broken installation and shows its traceback.
 OPTIONAL_MODULES = {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does `so-arm import-lerobot` make bundles that say what LeRobot says? Prints how far they are apart.
 
-Run by hand, in an environment of its own that has lerobot; docs/training.md says how to make one:
+Run by hand, in an environment of its own that has lerobot; docs/lerobot.md says how to make one:
 
     python tools/check_import_lerobot.py [--keep FOLDER] [--only act,diffusion,smolvla]
 
@@ -14,6 +14,7 @@ import argparse
 import importlib.metadata
 import sys
 import tempfile
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -205,8 +206,8 @@ def main():
             bundle = folder / "bundles" / case.name
             try:
                 print(report(import_policy(folder / "checkpoints" / case.name, bundle, ROBOT, order), bundle, ROBOT))
-            except SoArmError as error:
-                print(f"{case.name}: {error}")
+            except Exception as error:  # noqa: BLE001 - a case that breaks must not hide the others
+                print(f"{case.name}: {'' if isinstance(error, SoArmError) else traceback.format_exc()}{error}")
                 failures.append(case.name)
     print(f"FAILED: {failures}" if failures else f"all within {BOUND_RAD:.0e} rad of lerobot")
     return 1 if failures else 0

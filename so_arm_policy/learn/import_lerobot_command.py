@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnxruntime as ort
+
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def quiet() -> None:
-    """Keep what the exporter says of its own optimisations to itself."""
+    """Keep what exporter and onnxruntime say of their own optimisations to themselves."""
+    ort.set_default_logger_severity(3)
     for name in ("onnx_ir", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -85,7 +88,8 @@ def report(imported: "Imported", folder: Path, robot: RobotConfig) -> str:
         size = (folder / name).stat().st_size / 2**20
         lines.append(f"  {name + ', onnxruntime against torch':46s}{size:8.1f} MiB  {difference:.1e}")
     whole = f"both, against LeRobot itself ({parity.draws} observations)"
-    lines.append(f"  {whole:58s}  {parity.largest_rad:.1e} rad, of positions up to {parity.reach_rad:.2f} rad")
+    lines.append(f"  {whole:58s}  {parity.largest_rad:.1e} rad, of positions up to {parity.reach_rad:.2f} rad,")
+    lines.append(f"  {'':58s}  which differ by up to {parity.spread_rad:.1e} rad from one observation to another")
     lines.append(
         f"  chunks of {manifest.horizon} rows, {manifest.dt_s * 1000:.1f} ms apart; System 1 takes up to"
         f" {pace.inference_ms:.1f} ms here and infers every {manifest.infer_every} ticks of 1/{CONTROL_HZ} s"

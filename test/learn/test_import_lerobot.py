@@ -220,7 +220,7 @@ def test_without_lerobot_a_good_checkpoint_says_what_is_missing(checkpoint, tmp_
     assert cli.main([*arguments, "--camera", "front=overhead"]) == 2
     error = capsys.readouterr().err
     assert "'lerobot', which is not installed" in error
-    assert "docs/training.md" in error
+    assert "docs/lerobot.md" in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from so_arm_policy.learn.datasets.lerobot_format import ACTION
 from so_arm_policy.learn.lerobot_policies.loading import part
 from so_arm_policy.learn.lerobot_policies.parts import Converted, Joints, Pictures
 from so_arm_policy.learn.lerobot_policies.schedules import Step, steps_of
@@ -121,7 +122,8 @@ def predict(policy: Any, observations: list[dict[str, Any]], noise: Tensor | Non
     policy.config.n_action_steps = policy.config.horizon - policy.config.n_obs_steps + 1
     populate, pictures = part("policies.utils", "populate_queues"), list(policy.config.image_features)
     for seen in observations:
-        batch = {**seen, "observation.images": torch.stack([seen[key] for key in pictures], dim=-4)}
+        batch = {key: value for key, value in seen.items() if key != ACTION}
+        batch["observation.images"] = torch.stack([seen[key] for key in pictures], dim=-4)
         policy._queues = populate(policy._queues, batch)
     draws = iter(noise[1:, None])
     schedulers = [importlib.import_module(f"diffusers.schedulers.scheduling_{name}") for name in ("ddpm", "ddim")]

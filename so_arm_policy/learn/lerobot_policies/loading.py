@@ -1,6 +1,6 @@
 """LeRobot's own classes with a checkpoint's weights. lerobot is imported here, only when asked for, and nowhere else.
 
-It lives in an environment of its own (docs/training.md says how to make one), since it asks for an older torch.
+It lives in an environment of its own (docs/lerobot.md says how to make one), since it asks for an older torch.
 """
 
 import importlib

@@ -22,11 +22,15 @@ FASTEST_RAD = 0.02  # a row, of the motion under way in a draw
 
 @dataclass(frozen=True)
 class Parity:
-    """Of `draws` random observations, the largest difference and the largest position that was said, rad."""
+    """Of `draws` random observations, the largest difference and the largest position that was said, rad.
+
+    spread_rad: how far what was said differs from one observation to another, so how much the comparison can tell.
+    """
 
     draws: int
     largest_rad: float
     reach_rad: float
+    spread_rad: float
 
 
 def measure(
@@ -39,7 +43,7 @@ def measure(
     """
     rng = np.random.default_rng(0)
     system2, system1 = System2(bundle, robot), System1(bundle, robot)
-    manifest, differences, reach = bundle.manifest, [], 0.0
+    manifest, differences, said = bundle.manifest, [], []
     for draw in range(DRAWS):
         system1.reset(draw)
         stamp_ns = (draw + 1) * NS
@@ -60,8 +64,9 @@ def measure(
         )
         expected = reference.chunk(seen)[manifest.prefix :]
         differences.append(float(np.abs(got - expected).max()))
-        reach = max(reach, float(np.abs(expected).max()))
-    parity = Parity(DRAWS, max(differences), reach)
+        said.append(expected)
+    reach, spread = float(np.abs(said).max()), float(np.ptp(said, axis=0).max())
+    parity = Parity(DRAWS, max(differences), reach, spread)
     if not parity.largest_rad <= BOUND_RAD * max(1.0, reach):
         raise BundleError(f"bundle differs from lerobot by {parity.largest_rad:.2e} rad, expected {BOUND_RAD:.0e}")
     return parity

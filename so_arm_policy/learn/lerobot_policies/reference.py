@@ -43,7 +43,7 @@ class Reference:
             observation = {STATE: torch.tensor(theirs, dtype=torch.float32)}
             observation |= dict(zip(self._keys, pictures, strict=True))
             observations.append(self._before({**observation, "task": seen.instruction}))
-        noise = None if seen.noise is None else torch.from_numpy(seen.noise)
+        noise = None if seen.noise is None else torch.tensor(seen.noise)
         with torch.no_grad():
             said: Tensor = self._after(KINDS[self._kind].predict(self._policy, observations, noise))
         theirs = said[0].double().numpy()[:, list(self._frame.columns)]
