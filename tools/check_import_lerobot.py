@@ -83,7 +83,7 @@ CASES = (
         "smolvla",
         SMALL_VLA
         | {"add_image_special_tokens": True, "pad_language_to": "max_length", "prefix_length": 80, "num_steps": 3}
-        | {"num_expert_layers": 2, "empty_cameras": 1},
+        | {"self_attn_every_n_layers": 3, "empty_cameras": 1},
         cameras={"camera1": "wrist"},
     ),
 )

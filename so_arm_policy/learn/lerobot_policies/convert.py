@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.learn.datasets.lerobot_format import ACTION, STATE
 from so_arm_policy.learn.export import Graph, checked_export, digest, whole
@@ -82,8 +82,7 @@ def _write(policy: Any, source: _Source, folder: Path) -> Imported:
     parts = KINDS[source.checkpoint.kind].convert(policy, joints, pictures, source.size, LONGEST)
     system2, system1 = _graphs(parts, source, tokens)
     differences = {
-        name: checked_export(graph, folder / name)
-        for name, graph in (("system2.onnx", system2), ("system1.onnx", system1))
+        name: _exported(graph, folder / name) for name, graph in (("system2.onnx", system2), ("system1.onnx", system1))
     }
     pace = Pace.of(parts, order.fps, _inference_ms(folder / "system1.onnx", system1))
     manifest = _manifest(parts, source, pace, digest(folder))
@@ -95,6 +94,15 @@ def _write(policy: Any, source: _Source, folder: Path) -> Imported:
     manifest = replace(bundle.manifest, training=bundle.manifest.training | notes)
     write_manifest(folder, manifest)
     return Imported(manifest=manifest, parity=parity, pace=pace)
+
+
+def _exported(graph: Graph, path: Path) -> float:
+    """Write `path`; returns how far it is from torch. Raises BundleError, also where lerobot itself cannot run."""
+    try:
+        return checked_export(graph, path)
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise BundleError(f"{path.name}: got {reason}, expected a network that lerobot can run") from error
 
 
 def _graphs(parts: Converted, source: _Source, tokens: Any) -> tuple[Graph, Graph]:
