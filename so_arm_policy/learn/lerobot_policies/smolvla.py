@@ -78,6 +78,11 @@ class PromptEncoder(nn.Module):
             if self.model.add_image_special_tokens:
                 one = torch.cat([embed(self.model.global_image_start_token), one, embed(self.model.image_end_token)])
             parts.append(one)
+        if (
+            self.model.add_image_special_tokens
+        ):  # also around pictures that are not there, of which nothing else is seen
+            around = torch.cat([embed(self.model.global_image_start_token), embed(self.model.image_end_token)])
+            parts += [around] * self.model.config.empty_cameras
         words = embed(tokens) * seen.shape[-1] ** 0.5
         pictured = torch.cat(parts)
         there = torch.cat([torch.ones(len(pictured), dtype=torch.bool), tokens != 0])
