@@ -53,7 +53,7 @@ SMALL_ACT = {"dim_model": 64, "n_heads": 4, "dim_feedforward": 128, "n_encoder_l
 SMALL_VLA = {"resize_imgs_with_padding": (64, 64), "chunk_size": 12, "n_action_steps": 12, "num_vlm_layers": 4}
 SMALL_UNET = {"down_dims": (32, 64), "diffusion_step_embed_dim": 32, "spatial_softmax_num_keypoints": 8}
 CASES = (
-    Case("act", "act", {}),
+    Case("act_full", "act", {}),
     Case("act_small", "act", SMALL_ACT | {"n_action_steps": 10, "pre_norm": True, "n_decoder_layers": 2}),
     Case("act_before_0_4", "act", SMALL_ACT | {"n_action_steps": 30}, buffered=True),
     Case(

@@ -78,9 +78,8 @@ class PromptEncoder(nn.Module):
             if self.model.add_image_special_tokens:
                 one = torch.cat([embed(self.model.global_image_start_token), one, embed(self.model.image_end_token)])
             parts.append(one)
-        if (
-            self.model.add_image_special_tokens
-        ):  # also around pictures that are not there, of which nothing else is seen
+        if self.model.add_image_special_tokens:
+            # LeRobot masks the patches of cameras that are not there, but not the tokens around them.
             around = torch.cat([embed(self.model.global_image_start_token), embed(self.model.image_end_token)])
             parts += [around] * self.model.config.empty_cameras
         words = embed(tokens) * seen.shape[-1] ** 0.5
