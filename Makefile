@@ -53,7 +53,7 @@ latency: setup ## Measure the bundles' inference, on a quiet machine, and write 
 
 .PHONY: test
 test: setup $(STAMPS)/learn $(STAMPS)/dev ## Run all tests; PYTEST_ARGS="-k name" to choose
-	$(OVERLAY) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(OVERLAY) $(BIN)/python $(if $(PYTEST_ARGS),-m pytest $(PYTEST_ARGS),tools/run_tests.py)
 
 .PHONY: lint
 lint: setup $(STAMPS)/dev ## Check style, format and types
