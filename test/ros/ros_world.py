@@ -26,6 +26,7 @@ GARBAGE = {
     "empty": JointState(),
     "velocity": JointState(name=NAMES, position=[0.0] * N, velocity=[math.inf] * N),
 }
+AGAIN_S = 5.0
 PATIENCE_S = 60.0  # how long a busy machine may take until a test fails
 
 
@@ -77,6 +78,7 @@ class Graph:
         self.spinner = Spinner(self.tester)
         self.heard: dict[str, list[Any]] = {}
         self._nodes: list[Any] = []
+        self._clients: dict[str, Any] = {}
 
     def run(self, node: Any) -> Any:
         """Start a node of the stack."""
@@ -97,6 +99,22 @@ class Graph:
         self.spinner.start()
         wait_until(lambda: publisher.get_subscription_count() > 0)
         return publisher.publish
+
+    def ask(self, service: topics.Service, request: Any) -> Any:
+        """Return the answer; ask again where none comes: a busy machine loses those to whom it has only just found."""
+        client = self._clients.get(service.name)
+        if client is None:
+            client = self._clients[service.name] = self.tester.create_client(service.type, service.name)
+        wait_until(client.service_is_ready)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            future = client.call_async(request)
+            again = time.monotonic() + AGAIN_S
+            while time.monotonic() < again:
+                if future.done():
+                    return future.result()
+                time.sleep(0.005)
+            assert time.monotonic() < deadline, f"{service.name}: asked in vain"
 
     def close(self) -> None:
         for node in self._nodes:

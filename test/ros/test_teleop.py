@@ -20,16 +20,8 @@ START_S = 180.0  # for processes on a busy machine
 TELEOP_ACTS = SafetyStatus(state=SafetyStatus.ACTIVE, source="teleop")
 
 
-def ask(graph, service, request):
-    client = graph.tester.create_client(service.type, service.name)
-    wait_until(client.service_is_ready)
-    future = client.call_async(request)
-    wait_until(future.done)
-    return future.result()
-
-
 def clutch(graph, engaged):
-    return ask(graph, topics.CLUTCH, SetBool.Request(data=engaged))
+    return graph.ask(topics.CLUTCH, SetBool.Request(data=engaged))
 
 
 def test_the_arm_follows_its_leader_through_the_supervisor_until_it_is_stopped(graph):
@@ -64,12 +56,12 @@ def test_the_arm_follows_its_leader_through_the_supervisor_until_it_is_stopped(g
         wait_until(follows, START_S)
         since = len(states)
         wait_until(lambda: moved(states, since) > 0.1 and apart() < 0.1)
-        assert ask(graph, topics.ESTOP, Trigger.Request()).success
+        assert graph.ask(topics.ESTOP, Trigger.Request()).success
         wait_until(lambda: clutch_is() == "open")
         refused = clutch(graph, True)
         assert not refused.success
         assert "the supervisor has 'teleop' in ESTOP" in refused.message
-        wait_until(lambda: ask(graph, topics.RESET, Trigger.Request()).success)
+        wait_until(lambda: graph.ask(topics.RESET, Trigger.Request()).success)
         wait_until(acts)
         still, seen = np.array(commands[-1].position), len(commands)
         wait_until(lambda: len(commands) > seen + 100)

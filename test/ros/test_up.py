@@ -67,8 +67,8 @@ def test_system1_killed_the_arm_holds_the_node_comes_back_and_the_rest_goes_on(g
         wait_until(alive)
         first = nodes.pids["system1"]
         nodes.kill("system1")
-        wait_until(lambda: statuses[-1].state == SafetyStatus.HOLD)
-        assert statuses[-1].reason_code == "time.silent"
+        # A busy machine may stall first: a hold too, for another reason.
+        wait_until(lambda: (statuses[-1].state, statuses[-1].reason_code) == (SafetyStatus.HOLD, "time.silent"))
         still, seen = np.array(commands[-1].position), len(commands)
         wait_until(lambda: len(commands) > seen + 60)
         # Braking may take a few ticks more; then nothing moves.
