@@ -42,7 +42,7 @@ def main() -> int:
     said = ", ".join(f"{number} {what}" for what, number in sums.items()) or "no tests ran"
     if any(codes) and not sums["failed"] + sums["error"]:
         said += f", exit codes {codes}"
-    say(f"===== {said} in {time.monotonic() - began:.2f}s =====\n")
+    say(f"\n===== {said} in {time.monotonic() - began:.2f}s =====\n")
     return max(codes, key=abs)
 
 
