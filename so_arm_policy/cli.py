@@ -62,6 +62,9 @@ COMMANDS = {
         "so_arm_policy.learn.import_lerobot_command", "make a bundle of a policy that LeRobot trained"
     ),
     "rephrase": Command("so_arm_policy.learn.rephrase_command", "teach bundles more phrasings, and nothing else"),
+    "cold-start": Command(
+        "so_arm_policy.evaluate.cold_start_command", "measure how long a policy takes to its first inference"
+    ),
     "models": Command("so_arm_policy.evaluate.models_command", "write the table of the shipped bundles"),
     "export": Command("so_arm_policy.learn.export_command", "make a bundle of a trained run, or its int8 graph"),
     "scaling": Command("so_arm_policy.learn.scaling_command", "train a grid of sizes and fit the law of their losses"),

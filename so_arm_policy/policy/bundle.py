@@ -9,8 +9,9 @@ import onnxruntime as ort
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.policy import golden, monitors
-from so_arm_policy.policy.graphs import CPU, PRECISIONS, GraphSpec, open_session, system1_spec, system2_spec
+from so_arm_policy.policy.graphs import PRECISIONS, GraphSpec, open_session, system1_spec, system2_spec
 from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifest
+from so_arm_policy.policy.providers import CPU, Provider
 from so_arm_policy.policy.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
@@ -31,10 +32,13 @@ class Bundle:
         """Precisions that System 1 can be run in: "fp32" always, "int8" where the bundle holds that file."""
         return tuple(name for name, file in PRECISIONS.items() if file in self.manifest.files)
 
-    def system1_session(self, threads: int = 1, provider: str = CPU, precision: str = "fp32") -> ort.InferenceSession:
+    def system1_session(
+        self, threads: int = 1, provider: Provider = CPU, precision: str = "fp32"
+    ) -> ort.InferenceSession:
         """Open System 1's graph on `threads` threads. precision: of its weights, "fp32" or "int8".
 
-        Raises ConfigError, and BundleError when the bundle has no such graph or the file is not the one checked.
+        Raises ConfigError, and BundleError when the bundle has no such graph, the file is not the one checked, or
+        another provider than the CPU computes something else.
         """
         graph = system1_spec(self.manifest, precision)
         if graph.name not in self.manifest.files:
@@ -44,8 +48,8 @@ class Bundle:
             )
         return self._session(graph, threads, provider)
 
-    def system2_session(self, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
-        """Open System 2's graph on `threads` threads. Raises BundleError when the file is not the one checked."""
+    def system2_session(self, threads: int = 1, provider: Provider = CPU) -> ort.InferenceSession:
+        """Open System 2's graph on `threads` threads. Raises as `system1_session`."""
         return self._session(system2_spec(self.manifest), threads, provider)
 
     def tokenizer(self) -> Tokenizer:
@@ -71,18 +75,25 @@ class Bundle:
             raise BundleError(f"{self.path / name}: got sha256 {got}, expected {expected} (its manifest)")
         return data
 
-    def _session(self, graph: GraphSpec, threads: int, provider: str) -> ort.InferenceSession:
+    def _session(self, graph: GraphSpec, threads: int, provider: Provider) -> ort.InferenceSession:
         try:
-            return open_session(self.read(graph.name), graph, threads, provider)
+            session = open_session(self.read(graph.name), graph, threads, provider)
+            # What `load_bundle` has shown of the CPU; no golden output judges int8.
+            if provider.name != CPU.name and graph.name != PRECISIONS["int8"]:
+                self._check_golden(session, graph)
+            return session
         except BundleError as error:
             raise BundleError(f"{self.path}: {error}") from error
 
+    def _check_golden(self, session: ort.InferenceSession, graph: GraphSpec) -> None:
+        golden.check_golden(session, graph, golden.read_golden(self.read(golden.FILE_NAME), graph))
 
-def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: str = CPU) -> Bundle:
+
+def load_bundle(path: Path | str, robot: RobotConfig | None = None) -> Bundle:
     """Read and check the bundle in folder `path`; with `robot`, also that it was made for that robot.
 
-    Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer, the golden outputs, and
-    the monitors where there are some.
+    Checks the manifest, the hash of every file, both graphs' inputs and outputs, the tokenizer, the golden outputs (on
+    the CPU; a session on another provider checks its own), and the monitors where there are some.
     An int8 graph is looked into when it is opened; no golden outputs tell whether it is good, its success does.
     Raises BundleError.
     """
@@ -100,7 +111,7 @@ def load_bundle(path: Path | str, robot: RobotConfig | None = None, provider: st
     try:
         for spec in (system2_spec(bundle.manifest), system1_spec(bundle.manifest)):
             arrays = golden.read_golden(data, spec)
-            golden.check_golden(open_session(bundle.read(spec.name), spec, provider=provider), spec, arrays)
+            golden.check_golden(open_session(bundle.read(spec.name), spec), spec, arrays)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     return bundle

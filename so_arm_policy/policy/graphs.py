@@ -9,8 +9,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from so_arm_policy.core.errors import BundleError, ConfigError
 from so_arm_policy.policy.manifest import Manifest
+from so_arm_policy.policy.providers import CPU, Provider, check_given, check_offered
 
-CPU = "CPUExecutionProvider"
 # System 1's file for each precision of its weights. Only the first is in every bundle.
 PRECISIONS = MappingProxyType({"fp32": "system1.onnx", "int8": "system1.int8.onnx"})
 # onnxruntime's errors share no base class of their own.
@@ -112,20 +112,20 @@ def session_options(threads: int = 1) -> ort.SessionOptions:
     return options
 
 
-def open_session(model: bytes, spec: GraphSpec, threads: int = 1, provider: str = CPU) -> ort.InferenceSession:
+def open_session(model: bytes, spec: GraphSpec, threads: int = 1, provider: Provider = CPU) -> ort.InferenceSession:
     """Return a session for `model` whose inputs and outputs are exactly those of `spec`. Raises BundleError.
 
-    `provider` must really be there: onnxruntime by itself would fall back to the CPU silently.
+    `provider` must really be there: onnxruntime by itself would fall back to the CPU silently. Raises ConfigError.
     """
-    available = ort.get_available_providers()
-    if provider not in available:
-        raise ConfigError(f"onnxruntime: got provider {provider!r}, expected one of {available}")
+    check_offered(provider)
+    options, wanted = session_options(threads), provider.ort_providers(model)
     try:
-        session = ort.InferenceSession(model, session_options(threads), providers=[provider])
+        session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
+    except ort_errors.EPFail as error:
+        raise ConfigError(f"{spec.name}: got {error} from provider {provider.name!r}, expected it to start") from error
     except (*ORT_ERRORS, ValueError) as error:
         raise BundleError(f"{spec.name}: got {error}, expected an ONNX graph") from error
-    if session.get_providers()[:1] != [provider]:
-        raise ConfigError(f"{spec.name}: got providers {session.get_providers()}, expected {provider!r} first")
+    check_given(provider, session.get_providers(), spec.name)
     _check_tensors(f"{spec.name} inputs", session.get_inputs(), spec.inputs)
     _check_tensors(f"{spec.name} outputs", session.get_outputs(), spec.outputs)
     return session

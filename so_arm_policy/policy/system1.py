@@ -16,6 +16,7 @@ from so_arm_policy.policy.bundle import Bundle, check_robot
 from so_arm_policy.policy.disagreement import LAG_NS
 from so_arm_policy.policy.graphs import ORT_ERRORS, PRECISIONS
 from so_arm_policy.policy.monitors import Monitors
+from so_arm_policy.policy.providers import CPU, Provider
 
 # Clocks of one machine, read by different processes: this much ahead is no fault.
 FUTURE_NS = 20_000_000
@@ -66,6 +67,7 @@ class System1:
         precision: str = "fp32",
         joining: str = "committed",
         monitors: Monitors | None = None,
+        provider: Provider = CPU,
     ) -> None:
         """Open the graph.
 
@@ -74,7 +76,7 @@ class System1:
         way (something held the arm), that motion is forgotten and the next chunk starts from the measured pose.
         noise_std: of the noise, by default the bundle's; for `act` it is the spread of the style, and 0 the mean style.
         precision: of the graph's weights, "fp32" or "int8" (where the bundle has it). joining: one of JOININGS.
-        monitors: by default the bundle's.
+        monitors: by default the bundle's. provider: where inferences run.
         Raises BundleError, ConfigError.
         """
         check_robot(bundle.manifest, robot)
@@ -87,7 +89,7 @@ class System1:
         if not 0.0 <= self._noise_std <= 10.0:
             raise ConfigError(f"system1: got noise_std {noise_std}, expected 0..10")
         self._file = PRECISIONS.get(precision, "")
-        self._session = bundle.system1_session(threads, precision=precision)
+        self._session = bundle.system1_session(threads, provider, precision)
         if joining not in JOININGS:
             raise ConfigError(f"system1: got joining {joining!r}, expected one of {list(JOININGS)}")
         self._committed = joining == "committed"

@@ -14,6 +14,7 @@ from so_arm_policy.core.values import CameraImage, Context, Image, JointSample
 from so_arm_policy.policy.bundle import Bundle, check_robot
 from so_arm_policy.policy.graphs import ORT_ERRORS
 from so_arm_policy.policy.preprocess import check_rgb, resize
+from so_arm_policy.policy.providers import CPU, Provider
 
 OUTPUTS = ("keys_values", "grounding", "attention")
 
@@ -21,12 +22,12 @@ OUTPUTS = ("keys_values", "grounding", "attention")
 class System2:
     """Runs a bundle's slow graph. Not thread-safe: one thread owns it."""
 
-    def __init__(self, bundle: Bundle, robot: RobotConfig, threads: int = 1) -> None:
-        """Open the graph. Raises BundleError when the bundle is not for `robot`."""
+    def __init__(self, bundle: Bundle, robot: RobotConfig, threads: int = 1, provider: Provider = CPU) -> None:
+        """Open the graph. Raises BundleError when the bundle is not for `robot`, ConfigError without `provider`."""
         check_robot(bundle.manifest, robot)
         self._manifest = bundle.manifest
         self._robot = robot
-        self._session = bundle.system2_session(threads)
+        self._session = bundle.system2_session(threads, provider)
         self._tokenizer = bundle.tokenizer()
         self._tokens: tuple[str, npt.NDArray[np.int64]] | None = None
         self._sequence = 0

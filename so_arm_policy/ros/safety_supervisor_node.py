@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import MotorCommand, MotorSample
 from so_arm_policy.msg import JointCommand, MotorStates
@@ -20,7 +21,7 @@ from so_arm_policy.ros.rules import read_rules, safety_parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.sole_writer import SoleWriter, rivals
 from so_arm_policy.ros.status import StatusWriter
-from so_arm_policy.ros.supervisor_services import SupervisorServices
+from so_arm_policy.ros.supervisor_services import Request, SupervisorServices
 from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig
 from so_arm_policy.ros.traces import SupervisorTrace
 from so_arm_policy.safety.inbox import Inbox
@@ -28,6 +29,7 @@ from so_arm_policy.safety.supervisor import Supervisor
 from so_arm_policy.safety.values import Fault, Mode, TickInput
 from so_arm_policy.sim.clearance import Clearance
 
+STARTED = "started stopped (start_stopped); a reset lets the source act"
 FOLLOWING = (Mode.ACTIVE, Mode.FALLBACK)
 
 
@@ -37,6 +39,7 @@ class SafetySupervisorConfig(TickNodeConfig):
 
     source: str = parameter("system1", "source selected at the start; safety/select changes it")
     safety: str = safety_parameter()
+    start_stopped: bool = parameter(False, "begin with the emergency stop latched, until a person resets it")
     black_box: str = parameter(
         "", "folder of the bags written when a fault latches; empty: so_arm_policy in $ROS_HOME, or else in ~/.ros"
     )
@@ -51,6 +54,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         """Raises ConfigError."""
         super().__init__("safety_supervisor", SafetySupervisorConfig)
         rules = read_rules(self.config.safety)
+        if self.config.start_stopped and rules.estop_limp:
+            raise ConfigError("start_stopped: got true with estop_limp, expected one of them: the arm would fall")
         clearance = Clearance(self.robot, rules.keep_outs.all, rules.looking_m)
         self._supervisor = Supervisor(rules, self.robot, self.config.source, clearance)
         self._inbox = Inbox(rules.sources)
@@ -70,6 +75,8 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
         for source in rules.sources:
             self.listen(topics.proposal(source), functools.partial(self._on_proposal, source))
         self._asked = SupervisorServices(self)
+        if self.config.start_stopped:
+            self._asked.put(Request(estop=STARTED))
         self.create_timer(1.0, self._look_for_others, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def tick(self, tick: Tick) -> None:
@@ -94,7 +101,7 @@ class SafetySupervisorNode(TickNode[SafetySupervisorConfig]):
             self._commands.publish(convert.motor_command_msg(self.robot, now_ns, command, self._writer.signature))
             self.counts["joint_command"] += 1
         self._black_box.note(given, verdict)
-        if verdict.mode is Mode.ESTOP and before is not Mode.ESTOP:
+        if verdict.mode is Mode.ESTOP and before is not Mode.ESTOP and verdict.text != STARTED:
             self._bag = str(self._black_box.save(verdict.code))
         self._status.update(self._supervisor, verdict, now_ns, self._bag)
         self._asked.answer(requests, verdict.refused)

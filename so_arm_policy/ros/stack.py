@@ -12,6 +12,7 @@ from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.bags.playback import read_names
 from so_arm_policy.policy.manifest import read_manifest
+from so_arm_policy.policy.providers import PROVIDERS
 from so_arm_policy.policy.shipped import bundle_for
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.tasks import make_task
@@ -66,6 +67,10 @@ class StackOptions:
     task: str = _option("reach", "task that the policy is chosen for, and that the simulator draws and judges")
     family: str = _option("flow", "kind of the policy that is chosen, where none is named")
     bundle: str = _option("", "policy: a shipped name (bundles) or a bundle's folder; empty: one for task and family")
+    provider: str = _option(
+        "cpu", "where the policy's inferences run; one that is not there is an error", tuple(PROVIDERS)
+    )
+    engine_cache: str = _option("", "folder of TensorRT's engines; empty: in ~/.cache/so_arm_policy/engines")
     control_source: str = _option("system1", "source that acts at first; system1 is the policy", SOURCES)
     cameras: str = _option(
         "sim",
@@ -78,6 +83,11 @@ class StackOptions:
     safety: str = _option(
         "safety.yaml", "rules of the supervisor, which the planner plans by: a shipped file or a path"
     )
+    start_stopped: bool = _option(
+        False, "begin with the emergency stop latched: nothing moves until `so-arm safety reset`"
+    )
+    only: str = _option("", "nodes to start here, joined by commas, e.g. system2; the others run elsewhere")
+    without: str = _option("", "nodes not to start here, joined by commas")
     tf: bool = _option(False, "publish robot_description, and /tf and /tf_static of arms and cameras")
     params_file: str = _option("", "YAML file of ROS parameters on top of all this")
     log_level: str = _option("info", "least severe message that nodes log", LOG_LEVELS)
@@ -103,6 +113,8 @@ class StackOptions:
             )
         if self.robot == "isaac" and not self.use_sim_time:
             raise ConfigError("use_sim_time: got false with robot 'isaac', expected true: its stamps are its own time")
+        if self.only and self.without:
+            raise ConfigError(f"only: got {self.only!r} with without {self.without!r}, expected one of the two")
         read_names(self.remap, "remap")
         if self.params_file and not Path(self.params_file).is_file():
             raise ConfigError(f"params_file: got {self.params_file!r}, expected a YAML file")
@@ -158,7 +170,7 @@ def resolved(options: StackOptions) -> StackOptions:
 
 
 def stack(options: StackOptions) -> list[NodeSpec]:
-    """Return the nodes, in the order in which they are started. Raises ConfigError or BundleError."""
+    """Return the nodes to run here, in the order in which they are started. Raises ConfigError or BundleError."""
     options = resolved(options)
     robot = load_robot(options.description)
     # First, so that it hears how the others begin.
@@ -166,18 +178,34 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     specs += [*_robot_nodes(options, robot), *_leader(options, robot)]
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
     if options.control_source == "system1":
-        specs.append(_node(options, "system2", "system2", {"bundle": options.bundle}))
-        specs.append(_node(options, "system1", "system1", {"bundle": options.bundle}))
+        given = {"bundle": options.bundle, "provider": options.provider, "engine_cache": options.engine_cache}
+        specs += [_node(options, name, name, given) for name in ("system2", "system1")]
     else:
         given = {"safety": options.safety} if options.control_source == "planner" else {}
         specs.append(_node(options, options.control_source, options.control_source, given))
-    given = {"source": options.control_source, "safety": options.safety}
-    specs.append(_node(options, "safety_supervisor", "safety_supervisor", given))
+    asked = {"source": options.control_source, "safety": options.safety, "start_stopped": options.start_stopped}
+    specs.append(_node(options, "safety_supervisor", "safety_supervisor", asked))
     if options.tf:
         specs.append(_description(options))
     names = read_names(options.remap, "remap")
     # What a spec renames by itself, as the simulated bus does, stays so.
-    return [replace(spec, remappings={**names, **spec.remappings}) for spec in specs]
+    return _here(options, [replace(spec, remappings={**names, **spec.remappings}) for spec in specs])
+
+
+def _here(options: StackOptions, specs: list[NodeSpec]) -> list[NodeSpec]:
+    """Return those of `specs` that this machine is to run. Raises ConfigError for a node that is not among them."""
+    known = [spec.name for spec in specs]
+    for option, text in (("only", options.only), ("without", options.without)):
+        if not text:
+            continue
+        named = [name.strip() for name in text.split(",")]
+        unknown = [name for name in named if name not in known]
+        if unknown:
+            raise ConfigError(f"{option}: got {unknown}, expected some of {known}")
+        specs = [spec for spec in specs if (spec.name in named) is (option == "only")]
+        if not specs:
+            raise ConfigError(f"{option}: got {text!r}, expected it to leave a node of {known}")
+    return specs
 
 
 def recorder(options: StackOptions, name: str = "recorder", **given: Value) -> NodeSpec:

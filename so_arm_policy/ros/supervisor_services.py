@@ -36,6 +36,10 @@ class SupervisorServices:
         node.create_service(topics.RESET.type, topics.RESET.name, self._on_reset)
         node.create_service(topics.SELECT.type, topics.SELECT.name, self._on_select)
 
+    def put(self, request: Request) -> None:
+        """Ask without waiting for the answer."""
+        self._requests.put(request)
+
     def take(self) -> list[Request]:
         """Return the requests that wait; the tick that takes them must `answer` them."""
         return [self._requests.get_nowait() for _ in range(self._requests.qsize())]

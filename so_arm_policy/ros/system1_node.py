@@ -14,26 +14,25 @@ from so_arm_policy.policy.graphs import PRECISIONS
 from so_arm_policy.policy.system1 import JOININGS, ActRequest, System1
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.inference import InferenceWorker
+from so_arm_policy.ros.inference_config import InferenceConfig
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.status import moves
-from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode, TickNodeConfig
+from so_arm_policy.ros.tick_node import SOURCE_PHASE, TickNode
 from so_arm_policy.ros.traces import System1Trace
 
 NAME = "system1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class System1Config(TickNodeConfig):
+class System1Config(InferenceConfig):
     """Parameters of the system1 node."""
 
-    bundle: str = parameter("reach_flow", "policy bundle: a shipped name (bundles) or the path of a folder")
     infer_every: int = parameter(0, "ticks between inferences; 0 takes what the bundle says", low=0, high=120)
     seed: int = parameter(0, "seed of the noise that a chunk is made from", low=0, high=2**31 - 1)
     blend_s: float = parameter(0.1, "time over which a switch between chunks fades", low=0.001, high=2.0)
     max_context_age_s: float = parameter(2.0, "oldest picture that may be acted on", low=0.01, high=60.0)
-    threads: int = parameter(1, "threads of an inference", low=1, high=64)
     precision: str = parameter(
         "fp32", "of the graph's weights; int8 where the bundle has it", choices=tuple(PRECISIONS)
     )
@@ -60,6 +59,7 @@ class System1Node(TickNode[System1Config]):
             threads=config.threads,
             precision=config.precision,
             joining=config.joining,
+            provider=config.where(),
         )
         if not self._system1.monitored:
             self.get_logger().info("the bundle has no monitors: `so-arm calibrate` makes them")

@@ -15,20 +15,19 @@ from so_arm_policy.core.values import CameraImage
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.system2 import System2
 from so_arm_policy.ros import convert, topics
+from so_arm_policy.ros.inference_config import InferenceConfig
 from so_arm_policy.ros.node import age_ms, percentiles
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
-from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
+from so_arm_policy.ros.tick_node import TickNode
 
 
 @dataclass(frozen=True, kw_only=True)
-class System2Config(TickNodeConfig):
+class System2Config(InferenceConfig):
     """Parameters of the system2 node."""
 
-    bundle: str = parameter("reach_flow", "policy bundle: a shipped name (bundles) or the path of a folder")
     rate_hz: int = parameter(10, "most contexts a second", low=1, high=60)
     max_image_age_s: float = parameter(0.5, "oldest picture that is used", low=0.01, high=10.0)
-    threads: int = parameter(1, "threads of an inference", low=1, high=64)
 
 
 class System2Node(TickNode[System2Config]):
@@ -40,7 +39,7 @@ class System2Node(TickNode[System2Config]):
         """Raises ConfigError or BundleError."""
         super().__init__("system2", System2Config)
         bundle = load_bundle(find_shipped("bundles", self.config.bundle), self.robot)
-        self._system2 = System2(bundle, self.robot, self.config.threads)
+        self._system2 = System2(bundle, self.robot, self.config.threads, self.config.where())
         self._cameras = bundle.manifest.cameras
         self._pictures: dict[str, CameraImage] = {}
         self._instruction: str | None = None

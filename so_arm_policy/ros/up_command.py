@@ -37,8 +37,12 @@ def run(args: argparse.Namespace) -> int:
     Returns 0 when stopped on purpose and every node ended cleanly, 1 when a node kept dying or did not end cleanly,
     2 when a node cannot run with what it was given.
     """
-    options = StackOptions(**{f.name: getattr(args, f.name) for f in dataclasses.fields(StackOptions)})
-    return run_specs(stack(options), args.duration, restart=not args.no_restart)
+    return run_specs(stack(options_from(args)), args.duration, restart=not args.no_restart)
+
+
+def options_from(args: argparse.Namespace) -> StackOptions:
+    """Return the stack that the command line asks for. Raises ConfigError."""
+    return StackOptions(**{f.name: getattr(args, f.name) for f in dataclasses.fields(StackOptions)})
 
 
 def run_specs(specs: Sequence[NodeSpec], duration_s: float, restart: bool, may_end: bool = False) -> int:

@@ -133,6 +133,11 @@ def test_options_reach_every_node(options, tmp_path):
         ({"description": "so102"}, "so102"),
         ({"bundle": "no such bundle"}, "bundles: got 'no such bundle'"),
         ({"params_file": "no/such/file"}, "params_file"),
+        ({"provider": "npu"}, r"provider: got 'npu', expected one of \['cpu', 'cuda', 'tensorrt'\]"),
+        ({"only": "system3"}, r"only: got \['system3'\], expected some of \['simulator', .*'system2', 'system1', "),
+        ({"without": "system2,planner"}, r"without: got \['planner'\], expected some of"),
+        ({"only": "system2", "without": "system1"}, "expected one of the two"),
+        ({"only": ","}, r"only: got \['', ''\]"),
     ],
 )
 def test_what_no_stack_can_be_made_of_is_refused_with_a_reason(options, changes, complaint):
@@ -153,3 +158,36 @@ def test_every_option_says_what_it_is_for():
 def test_remappings_are_passed_on():
     spec = NodeSpec(name="a", executable="hold", parameters={}, remappings={"joint_states": "other/joint_states"})
     assert "joint_states:=other/joint_states" in spec.ros_arguments()
+
+
+def test_the_stack_is_shared_out_between_machines_without_losing_or_doubling_a_node(options):
+    whole = stack(options(provider="cuda", engine_cache="/var/cache/engines"))
+    here = stack(options(provider="cuda", engine_cache="/var/cache/engines", without="system2, wrist_camera"))
+    there = stack(options(provider="cuda", engine_cache="/var/cache/engines", only="wrist_camera,system2"))
+    assert names(there) == ["wrist_camera", "system2"]
+    assert sorted(names(here) + names(there)) == sorted(names(whole))
+    assert {spec.name: spec for spec in [*here, *there]} == {spec.name: spec for spec in whole}
+
+
+def test_a_stack_without_any_node_is_refused(options):
+    everything = ",".join(names(stack(options())))
+    with pytest.raises(ConfigError, match="expected it to leave a node"):
+        stack(options(without=everything))
+
+
+def test_the_provider_reaches_both_systems_and_nobody_else(options):
+    specs = stack(options(provider="tensorrt", engine_cache="/var/cache/engines"))
+    given = {
+        s.name: (s.parameters["provider"], s.parameters["engine_cache"]) for s in specs if "provider" in s.parameters
+    }
+    assert given == dict.fromkeys(("system2", "system1"), ("tensorrt", "/var/cache/engines"))
+
+
+def test_only_the_supervisor_begins_stopped_and_only_when_asked(options):
+    asked = {
+        s.name: s.parameters["start_stopped"]
+        for s in stack(options(start_stopped=True))
+        if "start_stopped" in s.parameters
+    }
+    assert asked == {"safety_supervisor": True}
+    assert stack(options())[-1].parameters["start_stopped"] is False

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from so_arm_policy.msg import JointCommand, MotorStates, SafetyStatus
 from so_arm_policy.srv import SelectSource
 
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.core.values import Proposal
 from so_arm_policy.ros import convert, topics
@@ -241,3 +242,30 @@ def test_two_nodes_that_speak_as_one_source_make_the_supervisor_hold(graph):
     impostor.destroy_publisher(publisher)
     impostor.destroy_node()
     world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+@pytest.mark.parametrize("graph", [("-p", "source:=hold", "-p", "start_stopped:=true")], indirect=True)
+def test_a_supervisor_that_starts_stopped_lets_nobody_move_until_a_reset(graph, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    world = Supervised(graph)
+    world.feed(lambda: len(world.commands) > 60)
+    assert {status.state for status in world.statuses} == {SafetyStatus.ESTOP}
+    assert world.statuses[-1].reason_code == "estop.request"
+    assert "start_stopped" in world.statuses[-1].reason_text
+    assert np.ptp([command.position for command in world.commands], axis=0).max() == 0.0
+    assert list(tmp_path.rglob("*.mcap")) == []
+
+    def reset():
+        world.say_joints(joints())
+        return world.ask(topics.RESET, topics.RESET.type.Request()).success
+
+    wait_until(reset)
+    world.feed(lambda: world.state() == SafetyStatus.ACTIVE)
+
+
+def test_starting_stopped_and_limp_stops_are_refused_together(make_graph, tmp_path):
+    rules = tmp_path / "safety.yaml"
+    rules.write_text(find_shipped("config", "safety.yaml").read_text().replace("estop_limp: false", "estop_limp: true"))
+    make_graph("-p", f"safety:={rules}", "-p", "start_stopped:=true")
+    with pytest.raises(ConfigError, match="start_stopped: got true with estop_limp"):
+        SafetySupervisorNode()
