@@ -62,7 +62,7 @@ def pictures(manifest: Manifest, robot: RobotConfig, scenes: int) -> dict[str, t
     found: dict[str, tuple[int, list[int]]] = {}
     renderer = SceneRenderer(robot)
     for seed in tqdm(range(scenes), desc="drawing", unit="scene"):
-        scene = task.sample_scene(seed)
+        scene = task.sample(seed).scene
         qpos = Simulator(robot, scene).qpos
         for name in manifest.cameras:
             rgb = renderer.render(scene, qpos, name)

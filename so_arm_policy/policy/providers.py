@@ -44,7 +44,7 @@ class Provider:
     def ort_providers(self, model: bytes) -> list[tuple[str, dict[str, Any]]]:
         """Return what a session is to be given, best first; makes the engine folder. Raises ConfigError."""
         cpu: tuple[str, dict[str, Any]] = (PROVIDERS["cpu"], {})
-        # Without TF32 a GPU keeps the ten bits that the golden outputs would miss.
+        # TF32 rounds factors to ten bits, which is coarser than what the golden outputs allow.
         cuda: tuple[str, dict[str, Any]] = (PROVIDERS["cuda"], {"use_tf32": "0"})
         if self.name == "cpu":
             return [cpu]
@@ -57,7 +57,7 @@ class Provider:
             raise ConfigError(
                 f"engine_cache: got {folder} ({error.strerror}), expected a folder to write to"
             ) from error
-        # TensorRT has no option for it. It is read when the first session is made.
+        # The same for TensorRT, which has no option for it; it is read when the first session is made.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         options = {
             "trt_engine_cache_enable": "1",

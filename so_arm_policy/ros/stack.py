@@ -177,14 +177,15 @@ def stack(options: StackOptions) -> list[NodeSpec]:
     specs = [recorder(options)] if options.record else []
     specs += [*_robot_nodes(options, robot), *_leader(options, robot)]
     specs += [_node(options, f"{name}_camera", "camera", given, DRAWING) for name, given in _cameras(options, robot)]
+    given: dict[str, Value]
     if options.control_source == "system1":
         given = {"bundle": options.bundle, "provider": options.provider, "engine_cache": options.engine_cache}
         specs += [_node(options, name, name, given) for name in ("system2", "system1")]
     else:
         given = {"safety": options.safety} if options.control_source == "planner" else {}
         specs.append(_node(options, options.control_source, options.control_source, given))
-    asked = {"source": options.control_source, "safety": options.safety, "start_stopped": options.start_stopped}
-    specs.append(_node(options, "safety_supervisor", "safety_supervisor", asked))
+    given = {"source": options.control_source, "safety": options.safety, "start_stopped": options.start_stopped}
+    specs.append(_node(options, "safety_supervisor", "safety_supervisor", given))
     if options.tf:
         specs.append(_description(options))
     names = read_names(options.remap, "remap")

@@ -81,7 +81,7 @@ def test_engines_lie_in_the_cache_folder_of_the_user_by_default(
 
 def test_an_engine_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="engine_cache: got .*file.*expected one to write to"):
+    with pytest.raises(ConfigError, match="engine_cache: got .*file.*expected a folder to write to"):
         Provider(name="tensorrt", engine_cache=str(tmp_path / "file")).ort_providers(b"")
 
 
