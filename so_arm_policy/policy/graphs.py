@@ -121,8 +121,8 @@ def open_session(model: bytes, spec: GraphSpec, threads: int = 1, provider: Prov
     options, wanted = session_options(threads), provider.ort_providers(model)
     try:
         session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
-    except ort_errors.EPFail as error:
-        raise ConfigError(f"{spec.name}: got {error} from provider {provider.name!r}, expected it to start") from error
+    except (ort_errors.EPFail, RuntimeError) as error:  # the second where TensorRT's libraries are missing
+        raise ConfigError(f"{spec.name}: got {error} of provider {provider.name!r}, expected it to start") from error
     except (*ORT_ERRORS, ValueError) as error:
         raise BundleError(f"{spec.name}: got {error}, expected an ONNX graph") from error
     check_given(provider, session.get_providers(), spec.name)
