@@ -84,6 +84,38 @@ def test_system1_killed_the_arm_holds_the_node_comes_back_and_the_rest_goes_on(g
     assert nodes.pids == {}
 
 
+def test_a_supervisor_that_starts_stopped_is_stopped_again_after_it_was_killed(graph):
+    specs = stack(StackOptions(robot="mock", cameras="none", control_source="hold", start_stopped=True))
+    commands, statuses = graph.hear(topics.JOINT_COMMAND), graph.hear(topics.SAFETY_STATUS)
+    graph.spinner.start()
+    with Stack(specs, Lines()) as nodes:
+
+        def becomes(state):
+            def reached():
+                assert nodes.poll(), nodes.failure
+                return statuses and statuses[-1].state == state
+
+            wait_until(reached)
+
+        def reset():
+            client = graph.tester.create_client(topics.RESET.type, topics.RESET.name)
+            wait_until(client.service_is_ready)
+            future = client.call_async(topics.RESET.type.Request())
+            wait_until(future.done)
+            return future.result().success
+
+        becomes(SafetyStatus.ESTOP)
+        wait_until(reset)
+        becomes(SafetyStatus.ACTIVE)
+        nodes.kill("safety_supervisor")
+        becomes(SafetyStatus.ESTOP)
+        assert nodes.restarts == {"mock_robot": 0, "hold": 0, "safety_supervisor": 1}
+        seen = len(commands)
+        wait_until(lambda: len(commands) > seen + 60)
+        assert statuses[-1].state == SafetyStatus.ESTOP
+        assert np.ptp([command.position for command in commands[seen:]], axis=0).max() == 0.0
+
+
 def test_a_node_that_keeps_dying_ends_the_stack():
     log = Lines()
     with Stack([hold()], log) as nodes:
