@@ -38,7 +38,8 @@ from so_arm_policy.ros.environment import ros_environment  # noqa: E402
 from so_arm_policy.ros.executor import Spinner  # noqa: E402
 from so_arm_policy.ros.run import run_node  # noqa: E402
 from so_arm_policy.ros.sole_writer import SUPERVISOR  # noqa: E402
-from so_arm_policy.ros.stack import StackOptions, stack  # noqa: E402
+from so_arm_policy.ros.stack import stack  # noqa: E402
+from so_arm_policy.ros.stack_options import StackOptions  # noqa: E402
 from so_arm_policy.ros.tick_node import SUPERVISOR_PHASE, TickNode, TickNodeConfig  # noqa: E402
 from so_arm_policy.ros.up import Stack  # noqa: E402
 from so_arm_policy.safety.inbox import Inbox  # noqa: E402

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
+from mujoco import MjModel  # noqa: E402
 from ompl import base, geometric, util  # noqa: E402
 
 from so_arm_policy.control.hold import Hold  # noqa: E402
@@ -31,10 +33,13 @@ from so_arm_policy.control.motion.query import PlanError  # noqa: E402
 from so_arm_policy.control.motion.timing import time_path  # noqa: E402
 from so_arm_policy.control.pid import JointPid, PidConfig  # noqa: E402
 from so_arm_policy.control.source import Source  # noqa: E402
+from so_arm_policy.control.tabletop import Tabletop, Thing  # noqa: E402
+from so_arm_policy.control.thing_servo import ThingServo, pid_source, servo_source  # noqa: E402
 from so_arm_policy.core.arrays import FloatArray  # noqa: E402
 from so_arm_policy.core.errors import InputError  # noqa: E402
+from so_arm_policy.core.objects import HALF_SIZES  # noqa: E402
 from so_arm_policy.core.robot import RobotConfig  # noqa: E402
-from so_arm_policy.core.timegrid import TimeGrid  # noqa: E402
+from so_arm_policy.core.timegrid import CONTROL_HZ, TimeGrid  # noqa: E402
 from so_arm_policy.core.values import JointSample  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
 from so_arm_policy.sim.arm_model import arm_spec  # noqa: E402
@@ -79,6 +84,30 @@ def pid_ticks(robot: RobotConfig) -> Tick:
     return with_goals
 
 
+def thing_ticks(make: Callable[[MjModel, RobotConfig], ThingServo], robot: RobotConfig) -> Tick:
+    """The fingertip stays with a cube that circles at 3 cm/s and is seen 30 times a second; told anew every 8 s."""
+    source = make(arm_spec().compile(), robot)
+    middle, height = np.array([0.2, 0.0]), float(HALF_SIZES["cube"][2])
+
+    def seen(number: int) -> None:
+        angle = number / CONTROL_HZ * 0.03 / 0.05
+        at = [*(middle + 0.05 * np.array([np.cos(angle), np.sin(angle)])), height]
+        cube = Thing(color="red", kind="cube", position=np.array(at), R_world_thing=np.eye(3))
+        source.see(Tabletop(things=(cube,), places={}), GRID.due_ns(number))
+
+    tick = source_ticks(source, robot)
+
+    def with_pictures(number: int) -> None:
+        if number % 960 == 0:
+            source.reset()
+            source.tell("follow the red cube")
+        if number % 4 == 0:
+            seen(number)
+        tick(number)
+
+    return with_pictures
+
+
 def motion_ticks(robot: RobotConfig) -> Tick:
     """A planned motion is sampled; every 4 s from the start."""
     planner = MotionPlanner(PlannerConfig(), robot)
@@ -89,7 +118,9 @@ def motion_ticks(robot: RobotConfig) -> Tick:
 
 CONTROLLERS: dict[str, Callable[[RobotConfig], Tick]] = {
     "hold": lambda robot: source_ticks(Hold(), robot),
-    "pid": pid_ticks,
+    "pid, of joints": pid_ticks,
+    "pid, Cartesian": partial(thing_ticks, pid_source),
+    "servo": partial(thing_ticks, servo_source),
     "planned motion, sampled": motion_ticks,
 }
 

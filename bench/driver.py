@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,8 @@ from so_arm_policy.robot.feetech.driver import DriverSettings
 from so_arm_policy.robot.feetech.plugged import arm_ports, open_driver
 from so_arm_policy.robot.feetech.reading import BLOCK_LENGTH
 from so_arm_policy.sim.servo_bus.arms import ServoedArms
-from so_arm_policy.sim.servo_bus.wire import BITS_PER_BYTE, Wire
+from so_arm_policy.sim.servo_bus.wire import BITS_PER_BYTE
+from so_arm_policy.sim.servo_bus.wires import Wires
 from so_arm_policy.sim.simulator import Simulator
 from so_arm_policy.sim.tasks import make_task
 
@@ -71,8 +71,7 @@ def serve(robot_name: str, links: str) -> int:
     """Be the simulated servos, until killed."""
     robot = load_robot(robot_name)
     arms = ServoedArms(Simulator(robot, make_task(SCENES[robot_name]).sample(0).scene))
-    for bus, link in zip(arms.buses, links.split(","), strict=True):
-        Wire(bus, Path(link)).start()
+    Wires(arms.buses, links).start()
     TickLoop(lambda tick: arms.step(), CONTROL_HZ, 0.5).run()
     return 0
 

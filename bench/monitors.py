@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from so_arm_policy.core.errors import ConfigError  # noqa: E402
 from so_arm_policy.core.paths import find_shipped  # noqa: E402
 from so_arm_policy.core.timegrid import CONTROL_HZ  # noqa: E402
-from so_arm_policy.evaluate.perturbations import PERTURBATIONS, Perturbed  # noqa: E402
+from so_arm_policy.evaluate.perturbations import PERTURBATIONS, perturbed  # noqa: E402
 from so_arm_policy.evaluate.policy_agent import PolicyAgent  # noqa: E402
 from so_arm_policy.evaluate.rollout import EpisodeResult, Rollout, Step  # noqa: E402
 from so_arm_policy.policy.bundle import load_bundle  # noqa: E402
@@ -69,7 +69,7 @@ def run(bundle: str, task_name: str, name: str, seeds: Sequence[int], onset_s: f
         raise ConfigError(f"{bundle}: got a bundle without monitors, expected `so-arm calibrate` to have been run")
     robot = load_robot(loaded.manifest.robot)
     onset_tick = 0 if perturbation.from_the_start else round(onset_s * CONTROL_HZ)
-    agent = Perturbed(PolicyAgent(loaded, robot), perturbation, robot, onset_tick)
+    agent = perturbed(PolicyAgent(loaded, robot), perturbation, robot, onset_tick)
     safety = SupervisorConfig(sources=(agent.name,), on_novelty=answer, on_disagreement=answer, on_context_age=answer)
     rollout = Rollout(task, robot, agent, safety)
     watched = []

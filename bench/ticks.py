@@ -37,7 +37,8 @@ from so_arm_policy.core.ticks import BIN_NS, percentile_ms  # noqa: E402
 from so_arm_policy.ros import topics  # noqa: E402
 from so_arm_policy.ros.domain import own_domain  # noqa: E402
 from so_arm_policy.ros.executor import Spinner  # noqa: E402
-from so_arm_policy.ros.stack import StackOptions, stack  # noqa: E402
+from so_arm_policy.ros.stack import stack  # noqa: E402
+from so_arm_policy.ros.stack_options import StackOptions  # noqa: E402
 from so_arm_policy.ros.up import Stack  # noqa: E402
 from so_arm_policy.sim.tasks import make_task  # noqa: E402
 

@@ -97,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         environment.prepare()
         argv = sys.argv[1:]
+        if not _trains(argv):
+            environment.bind_threads()
     try:
         return _run(argv)
     except SoArmError as error:
@@ -108,6 +110,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"so-arm {argv[0]} needs '{missing}', which is not installed: {OPTIONAL_MODULES[missing]}")
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _trains(argv: Sequence[str]) -> bool:
+    """Whether it is a command that uses all cores for one computation."""
+    return bool(argv) and argv[0] in COMMANDS and COMMANDS[argv[0]].module.startswith("so_arm_policy.learn.")
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from types import ModuleType
@@ -65,6 +66,27 @@ def test_an_unknown_command_names_the_known_ones(capsys):
         cli.main(["dance"])
     assert stop.value.code == 2
     assert "eval" in capsys.readouterr().err
+
+
+THREADS = """
+import os, sys
+from so_arm_policy import cli
+sys.argv = ["so-arm", *{words}]
+cli._run = lambda argv: print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS"))
+cli.main()
+print("numpy" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "expected"),
+    [(["compare"], {}, "1 1"), (["eval"], {"OMP_NUM_THREADS": "3"}, "3 1"), (["train"], {}, "None None")],
+)
+def test_numerics_are_done_on_one_thread_but_for_training(words, given, expected):
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", THREADS.format(words=words)]
+    done = subprocess.run(command, env=kept | given, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == [expected, "False"]
 
 
 def test_help_imports_no_heavy_library():

@@ -1,4 +1,4 @@
-"""All tests in two processes at once: those of running nodes mostly wait, the others mostly compute.
+"""All tests in two processes at once, of which one begins with those of running nodes, which mostly wait.
 
 What the first says is shown as it comes, what the second says after that. The last line has the sum, in pytest's words.
 """
@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-PARTS = (["--ignore=test/ros"], ["test/ros"])
+PARTS = (["--ignore=test/ros", "--ignore=test/learn"], ["test/ros", "test/learn"])  # about as long as each other
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|deselected)")
 
 

@@ -17,6 +17,10 @@ class InputError(SoArmError):
     """A message, image, instruction or file from outside cannot be used."""
 
 
+class PictureFrozen(InputError):  # noqa: N818 - said of the camera
+    """A camera repeats a picture while the arm moves."""
+
+
 class BundleError(SoArmError):
     """A policy bundle is incomplete, altered or does not fit this robot."""
 

@@ -85,7 +85,8 @@ class Context:
 
     keys_values: (layers, 2, heads, tokens, head_size) float32, already projected for System 1's cross-attention.
     stamp_ns: the oldest picture used, ROS time. image_stamps_ns: one for each camera of the bundle.
-    observation_stamp_ns: of the joints it was made with.
+    observation_stamp_ns: of the joints it was made with. novelty: how unlike those of successful runs its pictures
+    look, as a share of a threshold: above 1 is doubtful, 0 not measured.
     """
 
     bundle_id: str
@@ -96,6 +97,7 @@ class Context:
     image_stamps_ns: tuple[int, ...] = ()
     observation_stamp_ns: int = 0
     inference_ms: float = 0.0
+    novelty: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,13 +73,24 @@ class Agent(Protocol):
         ...
 
 
+class StandIn(Agent, Protocol):
+    """An agent that can take over in the middle of an episode."""
+
+    def stand_by(self, episode: Episode, moment: Moment) -> Proposal | None:
+        """Begin `episode` anew from where the arm is now, and return what that begins with.
+
+        Called instead of `propose` at every tick in which another acts. It need not look before it acts.
+        """
+        ...
+
+
 @runtime_checkable
-class Backed(Protocol):
+class Backed(Agent, Protocol):
     """An agent with another one behind it: who takes over when the supervisor rejects what the first proposes."""
 
     @property
-    def fallback(self) -> Agent:
-        """Who takes over. It begins anew at every tick in which another acts, and so from where the arm is then."""
+    def fallback(self) -> StandIn:
+        """Who takes over."""
         ...
 
     @property

@@ -5,8 +5,10 @@ import os
 import shlex
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.evaluate.calibration import SEEDS, Calibration, Course, calibrate, watch_all
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         "doubt_s": doubt_s,
         "axes": len(found.monitors.familiar.spread),
         "novelty_threshold": round(found.monitors.novelty_threshold, 4),
+        "looks_thresholds": dict(zip(manifest.cameras, np.round(_thresholds(found), 4).tolist(), strict=True)),
         "disagreement_rad": round(found.monitors.disagreement_rad, 5),
     }
     keep_monitors(folder, found.monitors, notes, bundle_id=manifest.id)
@@ -73,10 +76,19 @@ def report(folder: Path, found: Calibration, alpha: float) -> str:
     ]
     for what, threshold, peaks, unit in (
         ("novelty", monitors.novelty_threshold, found.novelty, ""),
+        *(
+            (f"pictures {k}", threshold, peaks, "")
+            for k, (threshold, peaks) in enumerate(zip(_thresholds(found), found.looks, strict=True), 1)
+        ),
         ("disagreement", monitors.disagreement_rad, found.disagreement_rad, " rad"),
     ):
         lines.append(f"  {what:13s} threshold {threshold:.4f}{unit}, median peak {percentile(peaks, 50):.4f}{unit}")
     return "\n".join(lines)
+
+
+def _thresholds(found: Calibration) -> FloatArray:
+    assert found.monitors.looks_thresholds is not None
+    return found.monitors.looks_thresholds
 
 
 def _check(

@@ -8,8 +8,8 @@ also for each task by itself where enough of its episodes were successful.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,17 @@ from joblib import Parallel, delayed
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.timegrid import CONTROL_HZ
-from so_arm_policy.core.values import Proposal
+from so_arm_policy.core.values import CameraImage, Proposal
 from so_arm_policy.evaluate.agent import AgentReport, Moment
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.evaluate.statistics import conformal_quantile, least_scores
+from so_arm_policy.policy.appearance import appearance, fit_appearance
 from so_arm_policy.policy.bundle import load_bundle
+from so_arm_policy.policy.manifest import Manifest
 from so_arm_policy.policy.monitors import Monitors, raw_monitors
 from so_arm_policy.policy.novelty import Familiar, features, fit
+from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.scene import EVERYTHING
 from so_arm_policy.sim.tasks import make_task
@@ -39,8 +42,9 @@ LEAST = 1e-3  # a threshold, of a distance or in rad: a policy that never varies
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Course:
-    """What one episode showed. seen: features of its contexts, (contexts, d).
+    """What one episode showed.
 
+    seen: features of its contexts, (contexts, d); looks: how their pictures look, (contexts, cameras, STATISTICS);
     context: for each tick with a proposal the row of `seen` that it follows from, (ticks,); disagreement_rad: (ticks,).
     """
 
@@ -48,35 +52,41 @@ class Course:
     seed: int
     success: bool
     seen: npt.NDArray[np.float32] = field(repr=False)
+    looks: npt.NDArray[np.float64] = field(repr=False)
     context: npt.NDArray[np.int64] = field(repr=False)
     disagreement_rad: FloatArray = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """monitors, and by how many successful episodes; novelty, disagreement_rad: peaks of those that set thresholds."""
+    """monitors, and by how many successful episodes.
+
+    novelty, disagreement_rad: peaks of those that set thresholds; looks: theirs too, for each camera.
+    """
 
     monitors: Monitors
     fitted: int
     held_out: int
     novelty: tuple[float, ...]
+    looks: tuple[tuple[float, ...], ...]
     disagreement_rad: tuple[float, ...]
 
 
 class _Watched:
     """A policy, and what it saw and how it disagreed in the present episode."""
 
-    def __init__(self, agent: PolicyAgent) -> None:
+    def __init__(self, agent: PolicyAgent, manifest: Manifest) -> None:
         self.name = agent.name
-        self._agent = agent
+        self._agent, self._manifest = agent, manifest
 
     def reset(self, episode: Episode) -> None:
         self._agent.reset(episode)
         self.seen: dict[int, npt.NDArray[np.float32]] = {}
+        self.looks: dict[int, npt.NDArray[np.float64]] = {}
         self.ticks: list[tuple[int, float]] = []
 
     def propose(self, moment: Moment) -> Proposal | None:
-        proposal = self._agent.propose(moment)
+        proposal = self._agent.propose(replace(moment, look=lambda cameras: self._look(moment, cameras)))
         context, chunk = self._agent.context, self._agent.chunk
         if context is not None and context.stamp_ns not in self.seen:
             self.seen[context.stamp_ns] = features(context.keys_values)
@@ -87,12 +97,19 @@ class _Watched:
     def report(self) -> AgentReport:
         return self._agent.report()
 
+    def _look(self, moment: Moment, cameras: Sequence[str]) -> Mapping[str, CameraImage]:
+        """Look as the policy does, and keep how that looks under the stamp that its context will have."""
+        pictures, size = moment.look(cameras), (self._manifest.image_height, self._manifest.image_width)
+        stamp_ns = min(pictures[camera].stamp_ns for camera in cameras)
+        self.looks[stamp_ns] = np.stack([appearance(resize(pictures[camera].rgb, *size)) for camera in cameras])
+        return pictures
+
 
 def watch(bundle: str, task_name: str, seeds: Sequence[int], all_objects: bool = False) -> list[Course]:
     """Run the policy in the folder `bundle` on `seeds` and return what happened. Raises BundleError, ConfigError."""
     loaded = load_bundle(bundle)
     robot, task = load_robot(loaded.manifest.robot), make_task(task_name, EVERYTHING if all_objects else None)
-    agent = _Watched(PolicyAgent(loaded, robot, monitors=raw_monitors(loaded.manifest)))
+    agent = _Watched(PolicyAgent(loaded, robot, monitors=raw_monitors(loaded.manifest)), loaded.manifest)
     rollout = Rollout(task, robot, agent)
     courses = []
     for seed in seeds:
@@ -104,6 +121,7 @@ def watch(bundle: str, task_name: str, seeds: Sequence[int], all_objects: bool =
                 seed=seed,
                 success=result.success,
                 seen=np.array(list(agent.seen.values())),
+                looks=np.array([agent.looks[stamp_ns] for stamp_ns in agent.seen]),
                 context=np.array([row[stamp_ns] for stamp_ns, _ in agent.ticks], dtype=np.int64),
                 disagreement_rad=np.array([rad for _, rad in agent.ticks], dtype=np.float64),
             )
@@ -138,8 +156,11 @@ def calibrate(courses: Sequence[Course], alpha: float, doubt_s: float) -> Calibr
     if not fitted or not held_out:
         raise ConfigError(f"calibration: got {len(fitted)} successful of {len(courses)} episodes, expected many more")
     familiar = fit(np.concatenate([c.seen for c in fitted]))
+    familiar_looks = fit_appearance(np.concatenate([c.looks for c in fitted]))
     ticks = round(doubt_s * CONTROL_HZ)
     novelty = tuple(lasting_peak(_distances(familiar, c)[c.context], ticks) for c in held_out)
+    away = [np.array([familiar_looks.distances(one) for one in c.looks])[c.context] for c in held_out]
+    looks = tuple(tuple(lasting_peak(a[:, k], ticks) for a in away) for k in range(len(familiar_looks.mean)))
     disagreement = tuple(lasting_peak(c.disagreement_rad, ticks) for c in held_out)
     of = [c.task for c in held_out]
     return Calibration(
@@ -147,10 +168,13 @@ def calibrate(courses: Sequence[Course], alpha: float, doubt_s: float) -> Calibr
             familiar,
             novelty_threshold=_threshold(novelty, of, alpha),
             disagreement_rad=_threshold(disagreement, of, alpha),
+            looks=familiar_looks,
+            looks_thresholds=np.array([_threshold(of_camera, of, alpha) for of_camera in looks]),
         ),
         fitted=len(fitted),
         held_out=len(held_out),
         novelty=novelty,
+        looks=looks,
         disagreement_rad=disagreement,
     )
 

@@ -2,6 +2,7 @@
 
 from so_arm_policy.control.perception.perception import PerceptionConfig
 from so_arm_policy.control.tabletop import Tabletop
+from so_arm_policy.core.errors import PictureFrozen
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.evaluate.agent import Moment
 from so_arm_policy.sim.eyes import RobotEyes, Shot
@@ -18,7 +19,7 @@ class CameraEyes:
     def look(self, moment: Moment, wanted: frozenset[str] | None) -> Tabletop | None:
         """Return what the cameras show now of what is wanted; see TaskSource.
 
-        Pictures of another time are left out; None where one of them is of a camera that is needed.
+        Pictures of another time are left out; None where one of them is of a camera that is needed, or one is frozen.
         """
         pictures = moment.look(self._cameras).items()
         shown = {
@@ -26,4 +27,7 @@ class CameraEyes:
         }
         if not shown.keys() >= set(self._eyes.needed):
             return None
-        return self._eyes.look(shown, wanted)
+        try:
+            return self._eyes.look(shown, wanted)
+        except PictureFrozen:
+            return None

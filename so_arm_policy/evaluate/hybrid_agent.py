@@ -3,7 +3,7 @@
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import Proposal
-from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
+from so_arm_policy.evaluate.agent import AgentReport, Moment, StandIn
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.policy.bundle import Bundle
 from so_arm_policy.policy.monitors import Monitors
@@ -12,9 +12,9 @@ from so_arm_policy.sim.tasks.task import Episode
 
 
 class HybridAgent:
-    """Acts as the policy. On ROS the same is `fallback: planner` and `on_novelty: fallback` in config/safety.yaml."""
+    """Acts as the policy. On ROS the same is `so-arm up --safety hybrid.yaml`."""
 
-    def __init__(self, bundle: Bundle, robot: RobotConfig, fallback: Agent, monitors: Monitors | None = None) -> None:
+    def __init__(self, bundle: Bundle, robot: RobotConfig, fallback: StandIn, monitors: Monitors | None = None) -> None:
         """fallback: who takes over; monitors: by default the bundle's. Raises ConfigError without any."""
         monitors = monitors or bundle.monitors()
         if monitors is None:
@@ -30,6 +30,10 @@ class HybridAgent:
             on_novelty="fallback",
             on_disagreement="fallback",
         )
+
+    def add_latency(self, ticks: int) -> None:
+        """Let every context of the policy arrive so much later; who stands behind it has pictures of its own."""
+        self._policy.add_latency(ticks)
 
     def reset(self, episode: Episode) -> None:
         """Begin `episode` as the policy."""

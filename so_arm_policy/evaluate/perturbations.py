@@ -12,7 +12,7 @@ import numpy as np
 
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, Proposal
-from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Backed, Moment, StandIn
 from so_arm_policy.evaluate.disturbances import Disturbance
 from so_arm_policy.sim.renderer import SceneRenderer
 from so_arm_policy.sim.scene import Scene
@@ -68,35 +68,26 @@ class Delayable(Protocol):
         ...
 
 
-class Perturbed:
-    """An agent that meets a perturbation from `onset_tick` of each episode on. Its disturbance is up to the rollout."""
+class _View:
+    """What whoever acts is shown in an episode, from `onset_tick` on."""
 
-    def __init__(self, agent: Agent, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
-        """Raises DeviceError where nothing can be drawn off screen."""
-        if isinstance(agent, Delayable):
-            agent.add_latency(perturbation.latency_ticks)
-        self.name = agent.name
-        self._agent, self._perturbation, self._onset_tick = agent, perturbation, onset_tick
+    def __init__(self, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
+        self._perturbation, self._onset_tick = perturbation, onset_tick
         self._renderer = SceneRenderer(robot) if perturbation.scene is not None else None
 
-    def reset(self, episode: Episode) -> None:
+    def begin(self, episode: Episode) -> None:
         """Begin `episode`."""
-        self._agent.reset(episode)
         self._seed = episode.seed
         self._rng = np.random.default_rng([episode.seed, 505])
         self._scene = self._perturbation.scene(episode.scene) if self._perturbation.scene else None
         self._at_onset: Pictures | None = None
         self._last: Pictures = {}
 
-    def propose(self, moment: Moment) -> Proposal | None:
-        """Let the agent act on what it sees now."""
-        if moment.tick >= self._onset_tick and not self._perturbation.from_the_start:
-            return self._agent.propose(replace(moment, look=lambda cameras: self._look(moment, cameras)))
-        return self._agent.propose(moment)
-
-    def report(self) -> AgentReport:
-        """Return what the agent did."""
-        return self._agent.report()
+    def of(self, moment: Moment) -> Moment:
+        """Return `moment` as it is shown."""
+        if moment.tick < self._onset_tick or self._perturbation.from_the_start:
+            return moment
+        return replace(moment, look=lambda cameras: self._look(moment, cameras))
 
     def close(self) -> None:
         """Free the renderer."""
@@ -109,13 +100,86 @@ class Perturbed:
             drawn = {c: self._renderer.render(self._scene, qpos, c) for c in cameras}
             return {c: CameraImage(camera=c, stamp_ns=moment.now_ns, rgb=rgb) for c, rgb in drawn.items()}
         now = moment.look(cameras)
-        if self._at_onset is None:
-            self._at_onset = now
+        self._at_onset = {**now, **(self._at_onset or {})}
         assert self._perturbation.pictures is not None
         last = {name: self._last.get(name, picture) for name, picture in now.items()}
         seen = Seen(now=now, at_onset=self._at_onset, last=last, rng=self._rng, seed=self._seed, tick=moment.tick)
-        self._last = {**self._last, **(arrived := self._perturbation.pictures(seen))}
+        arrived = {name: picture for name, picture in self._perturbation.pictures(seen).items() if name in now}
+        self._last = {**self._last, **arrived}
         return arrived
+
+
+class Perturbed:
+    """An agent that meets a perturbation from `onset_tick` of each episode on. Its disturbance is up to the rollout."""
+
+    def __init__(self, agent: Agent, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
+        """Use `perturbed`, which knows of agents that have another behind them. Raises DeviceError."""
+        _delay(agent, perturbation)
+        self.name = agent.name
+        self._agent = agent
+        self._view = _View(perturbation, robot, onset_tick)
+
+    def reset(self, episode: Episode) -> None:
+        """Begin `episode`."""
+        self._agent.reset(episode)
+        self._view.begin(episode)
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        """Let the agent act on what it sees now."""
+        return self._agent.propose(self._view.of(moment))
+
+    def report(self) -> AgentReport:
+        """Return what the agent did."""
+        return self._agent.report()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._view.close()
+
+
+class _StandIn:
+    """Who takes over, shown what the one before is shown: it does not begin the view anew when it begins."""
+
+    def __init__(self, agent: StandIn, view: _View) -> None:
+        self.name = agent.name
+        self._agent, self._view = agent, view
+
+    def reset(self, episode: Episode) -> None:
+        self._agent.reset(episode)
+
+    def stand_by(self, episode: Episode, moment: Moment) -> Proposal | None:
+        return self._agent.stand_by(episode, moment)
+
+    def propose(self, moment: Moment) -> Proposal | None:
+        return self._agent.propose(self._view.of(moment))
+
+    def report(self) -> AgentReport:
+        return self._agent.report()
+
+
+class _PerturbedPair(Perturbed):
+    """An agent and who stands behind it: both meet the perturbation."""
+
+    def __init__(self, agent: Backed, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> None:
+        super().__init__(agent, perturbation, robot, onset_tick)
+        _delay(agent.fallback, perturbation)
+        self.safety = agent.safety
+        self.fallback = _StandIn(agent.fallback, self._view)
+
+
+def perturbed(agent: Agent, perturbation: Perturbation, robot: RobotConfig, onset_tick: int) -> Perturbed:
+    """Return `agent`, and whoever stands behind it, as they are when they meet a perturbation from `onset_tick` on.
+
+    Raises DeviceError where nothing can be drawn off screen.
+    """
+    if isinstance(agent, Backed):
+        return _PerturbedPair(agent, perturbation, robot, onset_tick)
+    return Perturbed(agent, perturbation, robot, onset_tick)
+
+
+def _delay(agent: Agent, perturbation: Perturbation) -> None:
+    if isinstance(agent, Delayable):
+        agent.add_latency(perturbation.latency_ticks)
 
 
 def _first(pictures: Pictures) -> str:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from so_arm_policy.core.errors import ChunkExpired, ConfigError, InputError
+from so_arm_policy.core.errors import ChunkExpired, ConfigError, InputError, PictureFrozen
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ
 from so_arm_policy.core.values import Chunk, Context, Proposal
@@ -56,12 +56,12 @@ class PolicyAgent:
         joining: str = "committed",
         monitors: Monitors | None = None,
     ) -> None:
-        """Open both graphs. precision, joining, monitors: of System 1. Raises BundleError or ConfigError."""
+        """Open both graphs. precision, joining: of System 1; monitors: of both. Raises BundleError or ConfigError."""
         self._timing = timing or PolicyTiming()
         self._infer_every = self._timing.infer_every or bundle.manifest.infer_every
         self._cameras = bundle.manifest.cameras
         self._joints = robot.joint_names
-        self._system2 = System2(bundle, robot)
+        self._system2 = System2(bundle, robot, monitors=monitors)
         self._system1 = System1(bundle, robot, precision=precision, joining=joining, monitors=monitors)
 
     @property
@@ -83,6 +83,7 @@ class PolicyAgent:
         """Forget the last episode; the noise of this one follows from its seed."""
         self._instruction = episode.instruction
         self._system1.reset(episode.seed)
+        self._system2.reset()
         self._context: Context | None = None
         self._coming_context: tuple[int, Context] | None = None
         self._coming_chunk: tuple[int, Chunk] | None = None
@@ -129,10 +130,14 @@ class PolicyAgent:
     def _run_system2(self, moment: Moment) -> None:
         due = moment.tick * self._timing.context_hz >= self._contexts * CONTROL_HZ
         if due and self._coming_context is None:
-            context = self._system2.encode(moment.look(self._cameras), self._instruction, moment.sample)
+            self._contexts += 1
+            try:
+                context = self._system2.encode(moment.look(self._cameras), self._instruction, moment.sample)
+            except PictureFrozen:
+                self._silences["pictures frozen"] += 1
+                return
             self._coming_context = (moment.tick + self._timing.context_latency_ticks, context)
             self._system2_ms.append(context.inference_ms)
-            self._contexts += 1
         if self._coming_context is not None and self._coming_context[0] <= moment.tick:
             self._context, self._coming_context = self._coming_context[1], None
 

@@ -16,7 +16,7 @@ from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.core.values import CameraImage, JointSample, Proposal
-from so_arm_policy.evaluate.agent import Agent, AgentReport, Asked, Backed, Moment
+from so_arm_policy.evaluate.agent import Agent, AgentReport, Asked, Backed, Moment, StandIn
 from so_arm_policy.evaluate.disturbances import Disturbance
 from so_arm_policy.evaluate.smoothness import log_dimensionless_jerk
 from so_arm_policy.safety.config import SupervisorConfig
@@ -196,24 +196,29 @@ class Rollout:
 class _Cast:
     """Who proposes in one episode: the agent, and who stands behind it."""
 
-    def __init__(self, agent: Agent, fallback: Agent | None, episode: Episode) -> None:
-        self._agents = [agent] if fallback is None else [agent, fallback]
-        self._fallback, self._episode = fallback, episode
+    def __init__(self, agent: Agent, fallback: StandIn | None, episode: Episode) -> None:
+        self._agent, self._fallback, self._episode = agent, fallback, episode
         self._newest: dict[str, Proposal] = {}
-        for one in self._agents:
-            one.reset(episode)
+        agent.reset(episode)
+        if fallback is not None:
+            fallback.reset(episode)
 
     def propose(self, moment: Moment, last: Verdict | None) -> dict[str, Proposal]:
         """Return the newest proposal of each. last: what was decided at the tick before."""
         acting = last.source if last is not None else ""
         followed = last is not None and last.mode in MOVING and not last.slowed
-        for agent in self._agents:
-            if agent is self._fallback and agent.name != acting:
-                agent.reset(self._episode)
-            proposal = agent.propose(replace(moment, following=followed and agent.name == acting))
-            if proposal is not None:
-                self._newest[proposal.source] = proposal
+        self._keep(self._agent.propose(replace(moment, following=followed and self._agent.name == acting)))
+        if self._fallback is None:
+            return self._newest
+        if self._fallback.name == acting:
+            self._keep(self._fallback.propose(replace(moment, following=followed)))
+        else:
+            self._keep(self._fallback.stand_by(self._episode, moment))
         return self._newest
+
+    def _keep(self, proposal: Proposal | None) -> None:
+        if proposal is not None:
+            self._newest[proposal.source] = proposal
 
 
 def _tick_input(moment: Moment, proposals: Mapping[str, Proposal], asked: Asked) -> TickInput:

@@ -88,6 +88,14 @@ class SeeingAgent:
     def propose(self, moment: Moment) -> Proposal | None:
         """Look, show what is known by now, and return what the source wants."""
         self._look(moment)
+        return self._proposal(moment)
+
+    def stand_by(self, episode: Episode, moment: Moment) -> Proposal | None:
+        """Begin `episode` anew from where the arm is now, without a look at the table; return what that begins with."""
+        self.reset(episode)
+        return self._proposal(moment)
+
+    def _proposal(self, moment: Moment) -> Proposal | None:
         wanted = self._wanted(moment)
         if wanted is None:
             self._silences[self._why()] += 1

@@ -81,7 +81,7 @@ def _sight(recording: Recording, truth: Truth, bundle: Bundle, system2: System2,
     any_frame = next(iter(frames.values()))
     images = {name: CameraImage(camera=name, stamp_ns=1, rgb=frame.rgb) for name, frame in frames.items()}
     sample = JointSample(stamp_ns=1, received_ns=1, q=any_frame.q, dq=np.zeros_like(any_frame.q))
-    system2.encode(images, any_frame.instruction, sample)
+    system2.encode_again(images, any_frame.instruction, sample)
     assert system2.last_attention is not None
     assert system2.last_grounding is not None
     pictures = {

@@ -15,6 +15,7 @@ import numpy as np
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import BundleError
 from so_arm_policy.core.values import Chunk, Context
+from so_arm_policy.policy.appearance import STATISTICS, FamiliarAppearance, Numbers
 from so_arm_policy.policy.disagreement import disagreement_rad
 from so_arm_policy.policy.manifest import Manifest, read_manifest, write_manifest
 from so_arm_policy.policy.novelty import Familiar, features
@@ -22,24 +23,40 @@ from so_arm_policy.policy.npz import read_npz
 
 FILE_NAME = "monitors.npz"
 NOTES = "monitors"  # in a manifest's training: how they were made
-FORMAT = 1
+FORMAT = 2
+BEFORE_LOOKS = 1  # the format that knew nothing of pictures; what it says holds still
 MAX_BYTES = 16 << 20
 MOST = 1e6  # a share above this says no more
 SINGLES = {"format": np.int64, "rest": np.float32, "novelty_threshold": np.float64, "disagreement_rad": np.float64}
 NAMES = ("mean", "axes", "spread", *SINGLES)
+OF_LOOKS = ("looks_mean", "looks_whiten", "looks_thresholds")
 
 
 @dataclass(frozen=True, eq=False)
 class Monitors:
-    """familiar: what was seen in successful runs. novelty_threshold: distance from it; disagreement_rad: rms, rad."""
+    """familiar: what was seen in successful runs. novelty_threshold: distance from it; disagreement_rad: rms, rad.
+
+    looks: how pictures looked in them, None where that was never measured; looks_thresholds: distances, (cameras,).
+    """
 
     familiar: Familiar
     novelty_threshold: float
     disagreement_rad: float
+    looks: FamiliarAppearance | None = None
+    looks_thresholds: FloatArray | None = None
 
     def novelty(self, context: Context) -> float:
         """Return how unlike what was seen in successful runs `context` is, as a share of the threshold."""
         return _share(self.familiar.distance(features(context.keys_values)), self.novelty_threshold)
+
+    def picture_novelty(self, seen: Numbers) -> float:
+        """Return how unlike those of successful runs pictures look, as a share of the threshold; 0 where not measured.
+
+        seen: (cameras, STATISTICS), see `appearance`.
+        """
+        if self.looks is None or self.looks_thresholds is None:
+            return 0.0
+        return _share(float((self.looks.distances(seen) / self.looks_thresholds).max()), 1.0)
 
     def disagreement(self, positions: FloatArray, start_ns: int, prefix: int, before: Chunk) -> float:
         """Return how much a chunk differs from `before`, as a share of the threshold; see `disagreement_rad`."""
@@ -47,17 +64,20 @@ class Monitors:
 
     def to_bytes(self) -> bytes:
         """Return the content of monitors.npz."""
+        arrays: dict[str, Any] = {
+            "format": np.int64(BEFORE_LOOKS if self.looks is None else FORMAT),
+            "mean": self.familiar.mean,
+            "axes": self.familiar.axes,
+            "spread": self.familiar.spread,
+            "rest": np.float32(self.familiar.rest),
+            "novelty_threshold": np.float64(self.novelty_threshold),
+            "disagreement_rad": np.float64(self.disagreement_rad),
+        }
+        if self.looks is not None:
+            values = self.looks.mean, self.looks.whiten, self.looks_thresholds
+            arrays |= dict(zip(OF_LOOKS, values, strict=True))
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            format=np.int64(FORMAT),
-            mean=self.familiar.mean,
-            axes=self.familiar.axes,
-            spread=self.familiar.spread,
-            rest=np.float32(self.familiar.rest),
-            novelty_threshold=np.float64(self.novelty_threshold),
-            disagreement_rad=np.float64(self.disagreement_rad),
-        )
+        np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
 
 
@@ -75,7 +95,7 @@ def read_monitors(data: bytes, manifest: Manifest) -> Monitors:
     arrays = read_npz(data, FILE_NAME, NAMES, MAX_BYTES)
     for name, kind in SINGLES.items():
         _expect(arrays, name, (), kind)
-    if arrays["format"] != FORMAT:
+    if arrays["format"] not in (BEFORE_LOOKS, FORMAT):
         raise BundleError(f"{FILE_NAME}: got format {arrays['format']}, expected {FORMAT}")
     _, _, heads, tokens, head_size = manifest.context_shape
     d, k = heads * tokens * head_size, len(arrays["spread"]) if arrays["spread"].ndim else 0
@@ -84,11 +104,12 @@ def read_monitors(data: bytes, manifest: Manifest) -> Monitors:
     for name in ("spread", "rest", "novelty_threshold", "disagreement_rad"):
         if not (arrays[name] > 0.0).all():
             raise BundleError(f"{FILE_NAME}: got {name} {arrays[name].tolist()}, expected more than 0")
-    return Monitors(
+    monitors = Monitors(
         familiar=Familiar(arrays["mean"], arrays["axes"], arrays["spread"], np.float32(arrays["rest"])),
         novelty_threshold=float(arrays["novelty_threshold"]),
         disagreement_rad=float(arrays["disagreement_rad"]),
     )
+    return monitors if arrays["format"] == BEFORE_LOOKS else _with_looks(monitors, data, manifest)
 
 
 def keep_monitors(folder: Path, monitors: Monitors, notes: dict[str, Any], bundle_id: str | None = None) -> Manifest:
@@ -119,6 +140,19 @@ def keep_monitors(folder: Path, monitors: Monitors, notes: dict[str, Any], bundl
     )
     write_manifest(folder, named)
     return named
+
+
+def _with_looks(monitors: Monitors, data: bytes, manifest: Manifest) -> Monitors:
+    """Return `monitors` with what the file says of pictures too."""
+    arrays = read_npz(data, FILE_NAME, OF_LOOKS, MAX_BYTES)
+    cameras = len(manifest.cameras)
+    shapes = (cameras, STATISTICS), (cameras, STATISTICS, STATISTICS), (cameras,)
+    for name, shape in zip(OF_LOOKS, shapes, strict=True):
+        _expect(arrays, name, shape, np.float64)
+    mean, whiten, thresholds = (arrays[name] for name in OF_LOOKS)
+    if not (thresholds > 0.0).all():
+        raise BundleError(f"{FILE_NAME}: got {OF_LOOKS[-1]} {thresholds.tolist()}, expected more than 0")
+    return replace(monitors, looks=FamiliarAppearance(mean, whiten), looks_thresholds=thresholds)
 
 
 def _expect(arrays: dict[str, Any], name: str, shape: tuple[int, ...], kind: type) -> None:

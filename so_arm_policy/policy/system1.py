@@ -33,7 +33,8 @@ class ActRequest:
     """One inference to be done: everything it needs, so that it can run on any thread.
 
     keys_values: the context's; state: (n,) rad; noise: (*noise_shape,); prefix: (P, n) rad; all float32.
-    novelty: of the context, as in Chunk; before: what the new chunk is compared with, None where there is nothing.
+    novelty: of the context and its pictures, as in Chunk. before: what the new chunk is compared with, None where there
+    is nothing.
     """
 
     sequence: int
@@ -280,7 +281,7 @@ class System1:
             )
         if not np.isfinite(got).all():
             raise InputError("context: got keys_values that are not finite, expected finite ones")
-        self._novelty = self._monitors.novelty(context) if self._monitors is not None else 0.0
+        self._novelty = max(self._monitors.novelty(context), context.novelty) if self._monitors is not None else 0.0
         self._checked = context
 
 

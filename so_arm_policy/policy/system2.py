@@ -10,9 +10,12 @@ import numpy.typing as npt
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.errors import BundleError, InputError
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.still_pictures import StillPictures
 from so_arm_policy.core.values import CameraImage, Context, Image, JointSample
+from so_arm_policy.policy.appearance import appearance
 from so_arm_policy.policy.bundle import Bundle, check_robot
 from so_arm_policy.policy.graphs import ORT_ERRORS
+from so_arm_policy.policy.monitors import Monitors
 from so_arm_policy.policy.preprocess import check_rgb, resize
 from so_arm_policy.policy.providers import CPU, Provider
 
@@ -22,30 +25,61 @@ OUTPUTS = ("keys_values", "grounding", "attention")
 class System2:
     """Runs a bundle's slow graph. Not thread-safe: one thread owns it."""
 
-    def __init__(self, bundle: Bundle, robot: RobotConfig, threads: int = 1, provider: Provider = CPU) -> None:
-        """Open the graph. Raises BundleError when the bundle is not for `robot`, ConfigError without `provider`."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        robot: RobotConfig,
+        threads: int = 1,
+        provider: Provider = CPU,
+        monitors: Monitors | None = None,
+    ) -> None:
+        """Open the graph. monitors: by default the bundle's.
+
+        Raises BundleError when the bundle is not for `robot`, ConfigError without `provider`.
+        """
         check_robot(bundle.manifest, robot)
         self._manifest = bundle.manifest
         self._robot = robot
         self._session = bundle.system2_session(threads, provider)
         self._tokenizer = bundle.tokenizer()
+        self._monitors = monitors or bundle.monitors()
+        self._still = StillPictures()
         self._tokens: tuple[str, npt.NDArray[np.int64]] | None = None
         self._sequence = 0
         self.last_grounding: FloatArray | None = None
         self.last_attention: npt.NDArray[np.float32] | None = None
+
+    def reset(self) -> None:
+        """Forget the pictures so far: what comes next may be another scene."""
+        self._still = StillPictures()
 
     def encode(self, images: Mapping[str, CameraImage], instruction: str, sample: JointSample) -> Context:
         """Return the context of the newest `images` (by camera name, more than needed is fine), stamped by the oldest.
 
         Leaves `last_grounding`, (3,) m in the world frame: where the instruction's object is thought to be, and
         `last_attention`, (cameras, rows, columns). Raises InputError for a missing camera, a picture that is not the
-        robot's size, a stamp of zero, an instruction it cannot read, or joints that are not finite.
+        robot's size, a stamp of zero, an instruction it cannot read, joints that are not finite, or a camera whose
+        picture stands still while the arm moves.
         """
+        used = self._used(images, sample)
+        self._still.check(used, sample.q)
+        return self._encode(used, instruction, sample)
+
+    def encode_again(self, images: Mapping[str, CameraImage], instruction: str, sample: JointSample) -> Context:
+        """Return the context that was made of `images`, whatever came before. Raises InputError as `encode`."""
+        return self._encode(self._used(images, sample), instruction, sample)
+
+    def _used(self, images: Mapping[str, CameraImage], sample: JointSample) -> list[CameraImage]:
+        """Return the pictures of the policy's cameras in its order, after a look at what else it is given."""
         used = [self._image(images, camera) for camera in self._manifest.cameras]
         if sample.q.shape != (len(self._manifest.joints),) or not np.isfinite(sample.q).all():
             raise InputError(f"joints: got {sample.q.tolist()}, expected {len(self._manifest.joints)} finite numbers")
+        return used
+
+    def _encode(self, used: list[CameraImage], instruction: str, sample: JointSample) -> Context:
+        pictures = np.stack([self._picture(image) for image in used])
         feed: dict[str, npt.NDArray[Any]] = {
-            "images": np.stack([self._picture(image) for image in used]),
+            "images": pictures,
             "tokens": self._encode_text(instruction),
             "state": sample.q.astype(np.float32),
         }
@@ -61,6 +95,7 @@ class System2:
             image_stamps_ns=tuple(image.stamp_ns for image in used),
             observation_stamp_ns=sample.stamp_ns,
             inference_ms=inference_ms,
+            novelty=self._novelty(pictures),
         )
         self._sequence += 1
         return context
@@ -77,6 +112,11 @@ class System2:
         config = self._robot.camera(image.camera)
         check_rgb(image.rgb, (config.height, config.width), f"camera {image.camera!r}")
         return resize(image.rgb, self._manifest.image_height, self._manifest.image_width)
+
+    def _novelty(self, pictures: npt.NDArray[np.uint8]) -> float:
+        if self._monitors is None or self._monitors.looks is None:
+            return 0.0
+        return self._monitors.picture_novelty(np.stack([appearance(picture) for picture in pictures]))
 
     def _encode_text(self, instruction: str) -> npt.NDArray[np.int64]:
         if self._tokens is None or self._tokens[0] != instruction:

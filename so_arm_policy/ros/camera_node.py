@@ -1,15 +1,15 @@
 """One camera in one process: drawn from the simulator's state, or a real one."""
 
+import functools
 import sys
 import time
 from dataclasses import dataclass, field
 
 from rclpy.clock import Clock, ClockType
 
-from so_arm_policy.core.errors import ConfigError, DeviceError, SoArmError
+from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.latest import Latest
 from so_arm_policy.core.ticks import Histogram
-from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage, Image
 from so_arm_policy.msg import SimState
 from so_arm_policy.robot.camera.fit import FitOptions
@@ -20,10 +20,8 @@ from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.real_camera import RealCamera
 from so_arm_policy.ros.realtime import stay_in_background
 from so_arm_policy.ros.run import run_node
-from so_arm_policy.ros.sim_picture import SimPicture
+from so_arm_policy.ros.sim_camera import SimCamera
 
-WAIT_S = 0.2
-NO_STATE_S = 1.0
 CHECK_S = 1.0
 
 
@@ -62,20 +60,12 @@ class CameraNode(StackNode[CameraNodeConfig]):
         self._states: Latest[SimState] = Latest()
         self._taking = Histogram()
         self._stamp_ns: int | None = None
-        self._real: RealCamera | None = None
-        if config.source == "sim":
-            self.listen(topics.SIM_STATE, self._states.put)
-            self._info = convert.camera_info_msg(self._camera)
-            return
-        fit = FitOptions(crop=config.crop, rectify=config.rectify)
-        self._real = RealCamera(self._camera, config.device, config.calibration, config.capture, fit)
-        self._info = convert.camera_info_msg(self._camera, self._real.intrinsics)
-        self._steady_checks = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(CHECK_S, self._check, clock=self._steady_checks)
+        self._source: SimCamera | RealCamera = self._simulated() if config.source == "sim" else self._real()
+        self._info = convert.camera_info_msg(self._camera, self._source.intrinsics)
 
     def start(self) -> None:
         """Begin to take pictures."""
-        self.spawn("camera", self._draw if self._real is None else self._capture)
+        self.spawn("camera", self._take)
 
     def stop(self) -> None:
         """End."""
@@ -84,40 +74,24 @@ class CameraNode(StackNode[CameraNodeConfig]):
 
     def facts(self) -> dict[str, object]:
         """Return how long a picture takes, how old the last one is, and how a real camera does."""
-        own = {} if self._real is None else self._real.facts()
-        return {**percentiles("picture", self._taking), "image_age_ms": age_ms(self.now_ns(), self._stamp_ns), **own}
+        age = age_ms(self.now_ns(), self._stamp_ns)
+        return {**percentiles("picture", self._taking), "image_age_ms": age, **self._source.facts()}
 
-    def _check(self) -> None:
-        if self._real is not None:
-            self._real.check(self)
+    def _simulated(self) -> SimCamera:
+        self.listen(topics.SIM_STATE, self._states.put)
+        return SimCamera(self.robot, self._camera, self._states)
 
-    def _draw(self) -> None:
+    def _real(self) -> RealCamera:
+        config = self.config
+        fit = FitOptions(crop=config.crop, rectify=config.rectify)
+        camera = RealCamera(self._camera, config.device, config.calibration, config.capture, fit)
+        self._steady_checks = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(CHECK_S, functools.partial(camera.check, self), clock=self._steady_checks)
+        return camera
+
+    def _take(self) -> None:
         stay_in_background()
-        picture = SimPicture(self.robot, self._camera.name)
-        period_ns, silent_since = NS // round(self._camera.fps), time.monotonic()
-        while not self.stopping.is_set():
-            state = self._states.wait(WAIT_S)
-            if state is None:
-                if time.monotonic() - silent_since > NO_STATE_S and not self.stopping.is_set():
-                    self.report("sim/state", "sim/state: got none, expected a simulator", warn=True)
-                continue
-            silent_since, began_ns = time.monotonic(), time.monotonic_ns()
-            stamp_ns = convert.stamp_ns(state.header.stamp)
-            # Half a period of grace: states that come as fast as the camera takes pictures are all drawn.
-            if self._stamp_ns is not None and 0 <= stamp_ns - self._stamp_ns < period_ns // 2:
-                continue
-            try:
-                self._publish(picture.draw(state), stamp_ns, began_ns)
-            except DeviceError:
-                raise  # no OpenGL: nothing will be drawn here
-            except SoArmError as error:
-                self.report("sim/state", str(error))
-        picture.close()
-
-    def _capture(self) -> None:
-        stay_in_background()
-        assert self._real is not None
-        self._real.run(self, self._publish)
+        self._source.run(self, self._publish)
 
     def _publish(self, rgb: Image, stamp_ns: int, began_ns: int) -> None:
         image = CameraImage(camera=self._camera.name, stamp_ns=stamp_ns, rgb=rgb)

@@ -101,7 +101,7 @@ def context_msg(value: Context) -> SceneContext:
     msg.shape = array.array("I", value.keys_values.shape)
     msg.dtype = "float32"
     msg.data = array.array("B", np.ascontiguousarray(value.keys_values, dtype="<f4").tobytes())
-    msg.inference_ms = value.inference_ms
+    msg.inference_ms, msg.novelty = value.inference_ms, value.novelty
     return msg
 
 

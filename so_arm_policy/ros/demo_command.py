@@ -25,7 +25,9 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros.crafted import CRAFTED
 from so_arm_policy.ros.demo_run import DemoPlan, NodeLog, run_demo
 from so_arm_policy.ros.domain import own_domain
-from so_arm_policy.ros.stack import SIMULATED, NodeSpec, StackOptions, resolved, stack
+from so_arm_policy.ros.node_spec import NodeSpec
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import SIMULATED, StackOptions, resolved
 from so_arm_policy.sim.tasks import TASKS, make_task
 from so_arm_policy.sim.tasks.task import Task
 

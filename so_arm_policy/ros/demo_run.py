@@ -1,6 +1,5 @@
 """One demo from start to stop: the stack as processes, one order after another, nodes killed on request."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -23,7 +22,7 @@ from so_arm_policy.ros.demo_monitor import DemoMonitor
 from so_arm_policy.ros.demo_orders import orders
 from so_arm_policy.ros.demo_resets import Resets
 from so_arm_policy.ros.executor import Spinner
-from so_arm_policy.ros.stack import NodeSpec
+from so_arm_policy.ros.node_spec import NodeSpec
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.scene import Scene
 from so_arm_policy.sim.tasks.task import Task
@@ -110,7 +109,6 @@ def listening(make: Callable[[], L]) -> Iterator[L]:
 
 def run_demo(plan: DemoPlan, log: NodeLog, say: Say) -> Recording:
     """Run `plan` and return what happened. Raises DeviceError when the stack does not come up in time."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with listening(lambda: DemoMonitor(plan.robot)) as monitor, Stack(plan.specs, log) as stack:
         wait_until_up(plan.specs, plan.robot, stack, monitor, log, say)
         return _Run(plan, stack, monitor, say).go()

@@ -17,6 +17,9 @@ RECORD = Path("share") / PACKAGE / "sourced_environment"
 PATH_VARIABLES = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 # What a person who set nothing gets: rendering without a screen, and DDS on this machine alone (`dds_environment`).
 DEFAULTS = {"MUJOCO_GL": "egl"}
+# One thread for each numeric library: their matrices are small, more threads only wait for each other, and sums would
+# depend on the number of cores.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
 _STARTED_AGAIN = "_SO_ARM_POLICY_STARTED_AGAIN"
@@ -73,6 +76,12 @@ def prepare() -> None:
         os.execve(sys.executable, sys.orig_argv, {**after, _STARTED_AGAIN: "1"})
     os.environ.update(after)
     os.environ.pop(_STARTED_AGAIN, None)
+
+
+def bind_threads() -> None:
+    """Let this process do its numerics on one thread, unless a person said otherwise; before numpy is imported."""
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
 
 
 def prepare_node() -> None:

@@ -14,9 +14,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.paths import find_shipped
+from so_arm_policy.ros.node_spec import PACKAGE, NodeSpec
 from so_arm_policy.ros.replay_command import replay
 from so_arm_policy.ros.replay_node import ReplayConfig
-from so_arm_policy.ros.stack import PACKAGE, NodeSpec, StackOptions, stack, tf_names
+from so_arm_policy.ros.stack import stack, tf_names
+from so_arm_policy.ros.stack_options import StackOptions
 
 UNUSABLE = 2  # a node's exit code: starting it again would not help (see ros/run.py)
 RESPAWN_S = 0.5

@@ -2,12 +2,10 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.timegrid import CONTROL_HZ
@@ -16,7 +14,7 @@ from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.tick_node import TickNode, TickNodeConfig
 from so_arm_policy.sim.servo_bus.arms import sim_servos
 from so_arm_policy.sim.servo_bus.bus import SimBus
-from so_arm_policy.sim.servo_bus.wire import Wire
+from so_arm_policy.sim.servo_bus.wires import Wires
 
 SLOWEST_S = 8.0  # period of the first joint; the others are quicker, so that poses do not repeat soon
 
@@ -43,13 +41,10 @@ class LeaderHandNode(TickNode[LeaderHandConfig]):
     phase = 0.4  # the leader node asks at the beginning of a period
 
     def __init__(self) -> None:
-        """Raises ConfigError, DeviceError."""
+        """Raises ConfigError."""
         super().__init__("leader_hand", LeaderHandConfig)
-        links = [part.strip() for part in self.config.port.split(",") if part.strip()]
-        if len(links) != len(self.robot.arms):
-            raise ConfigError(f"port: got {links}, expected {len(self.robot.arms)}, one for each arm")
-        self._buses = [SimBus(sim_servos(self.robot, arm)) for arm in range(len(links))]
-        self._wires = [Wire(bus, Path(link)) for bus, link in zip(self._buses, links, strict=True)]
+        self._buses = [SimBus(sim_servos(self.robot, arm)) for arm in range(len(self.robot.arms))]
+        self._wires = Wires(self._buses, self.config.port)
         self._ticks = 0
 
     def tick(self, tick: Tick) -> None:
@@ -62,16 +57,14 @@ class LeaderHandNode(TickNode[LeaderHandConfig]):
                 servo.sense(position, velocity, 0.0, 1.0 / CONTROL_HZ)
 
     def start(self) -> None:
-        """Answer, then move."""
-        for wire in self._wires:
-            wire.start()
+        """Answer, then move. Raises DeviceError."""
+        self._wires.start()
         super().start()
 
     def stop(self) -> None:
         """Take the terminals away."""
         super().stop()
-        for wire in self._wires:
-            wire.stop()
+        self._wires.stop()
 
 
 def main() -> int:

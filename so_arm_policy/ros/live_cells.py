@@ -8,7 +8,7 @@ from so_arm_policy.evaluate.compare.cells import ALL, cells_of
 from so_arm_policy.evaluate.compare.rows import Identity
 from so_arm_policy.evaluate.controllers import CONTROLLERS, LEARNED, controller, identify
 from so_arm_policy.ros.crafted import CRAFTED
-from so_arm_policy.ros.stack import StackOptions, resolved
+from so_arm_policy.ros.stack_options import StackOptions, resolved
 from so_arm_policy.sim.tasks import make_task
 
 HOLD = "hold"

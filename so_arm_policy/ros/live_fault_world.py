@@ -1,6 +1,5 @@
 """A running stack to hurt: its processes, what it is heard to do, what moves its arm, and how to ask it things."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,9 @@ from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.live_fault_drivers import DRIVERS, Driver, WorldClock
 from so_arm_policy.ros.live_fault_judge import Series, speed_now
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack
+from so_arm_policy.ros.node_spec import NodeSpec
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions, resolved
 from so_arm_policy.ros.up import Log, Stack
 from so_arm_policy.srv import SelectSource
 
@@ -267,7 +268,6 @@ def running(rig: Rig, folder: Path, log: Log, bundle: str = "") -> Iterator[Worl
 
     folder: for black boxes.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     specs, robot = specs_of(rig, folder, bundle)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     monitor = Monitor(robot, stamped=rig.clock is Clocked.SYSTEM)

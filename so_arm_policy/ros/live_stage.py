@@ -18,7 +18,8 @@ from so_arm_policy.ros.demo_run import NodeLog, Say, listening, wait_until_up
 from so_arm_policy.ros.homing import HOMING, Homing
 from so_arm_policy.ros.live_monitor import LiveMonitor
 from so_arm_policy.ros.live_window import Window
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.safety.values import Mode
 from so_arm_policy.sim.tasks.task import Episode, Task

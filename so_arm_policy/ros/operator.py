@@ -14,6 +14,7 @@ from so_arm_policy.core.errors import DeviceError
 from so_arm_policy.ros import topics
 
 POLL_S = 0.05
+NEWCOMERS_S = 4.0  # Fast DDS announces each process every 3 s; who missed the first announcements comes so late
 
 
 @contextmanager
@@ -29,7 +30,10 @@ def operator(namespace: str) -> Iterator[Node]:
 
 
 def tell(node: Node, instruction: str, timeout_s: float) -> int:
-    """Publish `instruction`; return how many nodes listen. Raises DeviceError when none does within `timeout_s`."""
+    """Publish `instruction`; return how many nodes heard it. Raises DeviceError when none listens within `timeout_s`.
+
+    It returns when nobody has come for NEWCOMERS_S: who listened first may be a recorder, and not the policy.
+    """
     topic = topics.INSTRUCTION
     publisher = node.create_publisher(topic.type, topic.name, topic.qos)
     until = time.monotonic() + timeout_s
@@ -37,9 +41,14 @@ def tell(node: Node, instruction: str, timeout_s: float) -> int:
         if time.monotonic() >= until:
             raise DeviceError(f"{publisher.topic_name}: nobody listens after {timeout_s:.0f} s; is the stack running?")
         time.sleep(POLL_S)
-    publisher.publish(String(data=instruction))
+    publisher.publish(String(data=instruction))  # latched: who comes later gets it, too
+    listeners, since = 0, time.monotonic()
+    while time.monotonic() - since < NEWCOMERS_S:
+        if (count := int(publisher.get_subscription_count())) > listeners:
+            listeners, since = count, time.monotonic()
+        time.sleep(POLL_S)
     publisher.wait_for_all_acked(Duration(seconds=timeout_s))
-    return int(publisher.get_subscription_count())
+    return listeners
 
 
 def call(node: Node, service: topics.Service, request: Any, timeout_s: float) -> tuple[bool, str]:

@@ -39,6 +39,11 @@ def parameter(
     return dataclasses.field(default=default, metadata=meta)
 
 
+def safety_parameter() -> Any:
+    """Return the parameter that names the file of the supervisor's rules, the same for all nodes that read it."""
+    return parameter("safety.yaml", "parameters of the rules: a shipped file (config) or a path")
+
+
 def declare(node: Node, cls: type[T]) -> T:
     """Declare a parameter for each field of the dataclass `cls` and return their values as one.
 

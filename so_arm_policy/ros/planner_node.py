@@ -13,7 +13,8 @@ from so_arm_policy.core.ticks import Tick
 from so_arm_policy.core.values import JointSample
 from so_arm_policy.evaluate.surroundings import surroundings
 from so_arm_policy.ros.node import percentiles
-from so_arm_policy.ros.rules import read_rules, safety_parameter
+from so_arm_policy.ros.params import safety_parameter
+from so_arm_policy.ros.rules import read_rules
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.seeing_node import SeeingNode
 from so_arm_policy.ros.thread_desk import ThreadDesk

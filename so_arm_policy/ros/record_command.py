@@ -6,7 +6,8 @@ from pathlib import Path
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.bags.images import CODECS
 from so_arm_policy.ros.bag_folders import new_bag
-from so_arm_policy.ros.stack import StackOptions, recorder
+from so_arm_policy.ros.stack import recorder
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up_command import run_specs
 
 

@@ -16,8 +16,10 @@ from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.evaluate.bags.images import CODECS
 from so_arm_policy.ros import keys, topics
 from so_arm_policy.ros.message_types import message_class
+from so_arm_policy.ros.node_spec import NodeSpec
 from so_arm_policy.ros.operator import operator
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, recorder
+from so_arm_policy.ros.stack import recorder
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.topic_watch import topics_named, worth_hearing
 from so_arm_policy.ros.up import Stack
 

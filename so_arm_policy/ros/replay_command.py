@@ -5,8 +5,8 @@ import dataclasses
 from pathlib import Path
 
 from so_arm_policy.core.errors import ConfigError
+from so_arm_policy.ros.node_spec import NodeSpec
 from so_arm_policy.ros.replay_node import ReplayConfig
-from so_arm_policy.ros.stack import NodeSpec
 from so_arm_policy.ros.up_command import run_specs
 
 OPTIONS = [f for f in dataclasses.fields(ReplayConfig) if f.name not in ("bag", "robot")]

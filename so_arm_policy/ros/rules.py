@@ -1,17 +1,9 @@
 """The rules of the supervisor, as a file has them: for the supervisor, and for who plans around what it forbids."""
 
-from typing import Any
-
 from so_arm_policy.core.mapping import from_mapping
 from so_arm_policy.core.paths import find_shipped
 from so_arm_policy.robot.description import load_yaml
-from so_arm_policy.ros.params import parameter
 from so_arm_policy.safety.config import SupervisorConfig
-
-
-def safety_parameter() -> Any:
-    """Return the parameter that names the file, the same for all nodes that read it."""
-    return parameter("safety.yaml", "parameters of the rules: a shipped file (config) or a path")
 
 
 def read_rules(name: str) -> SupervisorConfig:

@@ -78,8 +78,11 @@ class SeeingNode(SourceNode[C]):
         """Show the source what was seen, tell it what it was told, propose, look again."""
         seen = self._looks.take()
         if seen is not None:
-            self._seen_ns = seen[0]
-            self.source.see(seen[1], seen[0])
+            try:
+                self.source.see(seen[1], seen[0])
+                self._seen_ns = seen[0]
+            except InputError as error:
+                self.report("pictures", str(error))
         self._tell()
         super().tick(tick)
         if self.source.wanted == frozenset():
@@ -134,7 +137,10 @@ class SeeingNode(SourceNode[C]):
         if not pictures or not samples or wanted == frozenset():
             return
         stamp_ns = min(picture.stamp_ns for picture in pictures.values())
-        if stamp_ns != self._asked_ns and self._looks.is_free():
+        # A late picture of one camera makes the oldest older than in the look before, which no source would take; one
+        # from ahead of now is of before a clock that went back.
+        new = self._asked_ns is None or stamp_ns > self._asked_ns or self._asked_ns > self.now_ns()
+        if new and self._looks.is_free():
             self._asked_ns = stamp_ns
             shots = {name: Shot(image=image, q=_then(samples, image.stamp_ns).q) for name, image in pictures.items()}
             self._looks.ask(_Look(shots=shots, stamp_ns=stamp_ns, wanted=wanted))

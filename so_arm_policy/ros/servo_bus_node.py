@@ -2,18 +2,16 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from std_msgs.msg import String
 
 from so_arm_policy.core.arrays import FloatArray
-from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.ros import topics
 from so_arm_policy.ros.params import parameter
 from so_arm_policy.ros.run import run_node
 from so_arm_policy.ros.simulator_node import SimulatorConfig, SimulatorNode
 from so_arm_policy.sim.servo_bus.arms import ServoedArms
-from so_arm_policy.sim.servo_bus.wire import Wire
+from so_arm_policy.sim.servo_bus.wires import Wires
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +22,7 @@ class ServoBusConfig(SimulatorConfig):
 
 
 class ServoBusNode(SimulatorNode):
-    """One pseudo-terminal for each arm. Its own joint_command is to lead nowhere: ros/stack.py gives it other names."""
+    """One pseudo-terminal for each arm. Its own joint_command is to lead nowhere: ros/stack_arms.py renames it."""
 
     config: ServoBusConfig
     phase = 0.4  # the driver asks at the beginning of a period
@@ -32,12 +30,8 @@ class ServoBusNode(SimulatorNode):
     def __init__(self) -> None:
         """Raises ConfigError."""
         super().__init__("servo_bus", ServoBusConfig)
-        links = [part.strip() for part in self.config.port.split(",") if part.strip()]
         self._arms = ServoedArms(self.simulator)
-        if len(links) != len(self._arms.buses):
-            raise ConfigError(f"port: got {links}, expected {len(self._arms.buses)}, one for each arm")
-        self._links = links
-        self._wires: list[Wire] = []
+        self._wires = Wires(self._arms.buses, self.config.port)
         self.listen(topics.SERVO_BUS_FAULT, self._on_fault)
 
     def advance(self, command: FloatArray | None) -> tuple[FloatArray, FloatArray]:
@@ -48,16 +42,13 @@ class ServoBusNode(SimulatorNode):
 
     def start(self) -> None:
         """Make the terminals, from now on with somebody who answers. Raises DeviceError."""
-        self._wires = [Wire(bus, Path(link)) for bus, link in zip(self._arms.buses, self._links, strict=True)]
-        for wire in self._wires:
-            wire.start()
+        self._wires.start()
         super().start()
 
     def stop(self) -> None:
         """Take the terminals away."""
         super().stop()
-        for wire in self._wires:
-            wire.stop()
+        self._wires.stop()
 
     def facts(self) -> dict[str, object]:
         """Return what the buses heard."""

@@ -22,37 +22,19 @@ SUPERVISOR = "safety_supervisor#"  # how the signature of every supervisor begin
 LASTS_NS = NS  # so long after its last command another writer counts
 
 
-def rivals(node: Node, sources: Iterable[str]) -> tuple[Fault, ...]:
-    """Return a fault for each source whose proposals come from more than one node; off the tick's thread.
-
-    A source that was started again still shows twice for some seconds; the order of its proposals tells the two apart.
-    """
-    faults = []
-    for source in sources:
-        topic = node.resolve_topic_name(topics.proposal(source).name)
-        ends = [e for e in node.get_publishers_info_by_topic(topic) if e.node_name != UNNAMED]
-        names = sorted({_full_name(e.node_name, e.node_namespace) for e in ends})
-        if len(names) > 1:
-            faults.append(Fault(code=CODE, text=f"{topic}: got publishers {', '.join(names)}, expected one"))
-    return tuple(faults)
-
-
-def _full_name(name: str, namespace: str) -> str:
-    return f"{namespace.rstrip('/')}/{name}"
-
-
 class SoleWriter:
-    """The supervisor's side of joint_command: hears whoever else writes, and asks the graph who else could.
+    """The supervisor's side: hears whoever else writes joint_command, and asks the graph who else could.
 
     signature: for `header.frame_id` of its own commands.
     """
 
-    def __init__(self, node: Node) -> None:
-        """node: the supervisor."""
+    def __init__(self, node: Node, sources: Iterable[str]) -> None:
+        """node: the supervisor; sources: in whose name one node each may propose."""
         self.signature = f"{SUPERVISOR}{secrets.token_hex(4)}"
-        self._node = node
+        self._node, self._sources = node, tuple(sources)
         self._topic = node.resolve_topic_name(topics.JOINT_COMMAND.name)
         self._others: tuple[str, ...] = ()
+        self._rivals: tuple[Fault, ...] = ()
         self._heard: tuple[str, int] | None = None
         topic = topics.JOINT_COMMAND
         node.create_subscription(topic.type, topic.name, self._on_command, topic.qos)
@@ -64,13 +46,14 @@ class SoleWriter:
         if heard is not None and time.monotonic_ns() - heard[1] <= LASTS_NS:
             others = (*others, f"one that signs {heard[0]!r}")
         text = f"{self._topic}: got publisher {', '.join(others)}, expected {self._node.get_name()} alone"
-        return (Fault(code=CODE, text=text),) if others else ()
+        return (*((Fault(code=CODE, text=text),) if others else ()), *self._rivals)
 
     def check(self) -> None:
-        """Look at the graph for writers that are silent so far; now and then, off the tick's thread."""
+        """Look at the graph for writers that are silent so far, and rivals; now and then, off the tick's thread."""
         me = (self._node.get_name(), self._node.get_namespace())
         found = {(e.node_name, e.node_namespace) for e in self._node.get_publishers_info_by_topic(self._topic)}
         self._others = tuple(sorted(_full_name(*other) for other in found - {me} if other[0] != UNNAMED))
+        self._rivals = _rivals(self._node, self._sources)
 
     def _on_command(self, msg: Any) -> None:
         if msg.header.frame_id != self.signature:
@@ -97,3 +80,22 @@ class Followed:
         if self._writer not in (None, writer) and now_ns - self._heard_ns <= self._timeout_ns:
             raise InputError(f"joint_command: got a command signed {writer!r}, expected {self._writer!r} alone")
         self._writer, self._heard_ns = writer, now_ns
+
+
+def _rivals(node: Node, sources: Iterable[str]) -> tuple[Fault, ...]:
+    """Return a fault for each source whose proposals come from more than one node; off the tick's thread.
+
+    A source that was started again still shows twice for some seconds; the order of its proposals tells the two apart.
+    """
+    faults = []
+    for source in sources:
+        topic = node.resolve_topic_name(topics.proposal(source).name)
+        ends = [e for e in node.get_publishers_info_by_topic(topic) if e.node_name != UNNAMED]
+        names = sorted({_full_name(e.node_name, e.node_namespace) for e in ends})
+        if len(names) > 1:
+            faults.append(Fault(code=CODE, text=f"{topic}: got publishers {', '.join(names)}, expected one"))
+    return tuple(faults)
+
+
+def _full_name(name: str, namespace: str) -> str:
+    return f"{namespace.rstrip('/')}/{name}"

@@ -1,4 +1,4 @@
-"""What people can ask of the supervisor; each request is answered by the next tick."""
+"""What people ask of the supervisor, and asked of the one before it; each request is answered by the next tick."""
 
 import queue
 import threading
@@ -8,9 +8,11 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from so_arm_policy.ros import topics
+from so_arm_policy.ros.decisions import Decisions
 from so_arm_policy.srv import SelectSource
 
 ANSWER_S = 0.5
+STARTED = "started stopped (start_stopped); a reset lets the source act"
 
 
 @dataclass(kw_only=True)
@@ -36,9 +38,19 @@ class SupervisorServices:
         node.create_service(topics.RESET.type, topics.RESET.name, self._on_reset)
         node.create_service(topics.SELECT.type, topics.SELECT.name, self._on_select)
 
-    def put(self, request: Request) -> None:
-        """Ask without waiting for the answer."""
-        self._requests.put(request)
+    def begin(self, before: Decisions, source: str, start_stopped: bool) -> str:
+        """Ask for what was decided `before`, of a supervisor that starts with `source`.
+
+        Returns why the emergency stop is to be latched, or "".
+        """
+        why = before.stopped or (STARTED if start_stopped else "")
+        if before.source != source:
+            self._requests.put(Request(select=before.source))
+            self._node.get_logger().warning(f"source {before.source!r} is selected, as before")
+        if why:
+            self._requests.put(Request(estop=why))
+            self._node.get_logger().warning(f"begins stopped: {why}")
+        return why
 
     def take(self) -> list[Request]:
         """Return the requests that wait; the tick that takes them must `answer` them."""

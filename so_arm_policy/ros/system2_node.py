@@ -46,6 +46,7 @@ class System2Node(TickNode[System2Config]):
         self._encoded: tuple[object, ...] = ()
         self._inference = Histogram()
         self._context_ns: int | None = None
+        self._novelty = 0.0
         self._waiting = ""
         self._contexts = self.speak(topics.CONTEXT)
         for camera in self._cameras:
@@ -74,15 +75,16 @@ class System2Node(TickNode[System2Config]):
             return
         self._contexts.publish(convert.context_msg(context))
         self._inference.add(round(context.inference_ms * 1e6))
-        self._context_ns = context.stamp_ns
+        self._context_ns, self._novelty = context.stamp_ns, context.novelty
         self.counts["contexts"] += 1
 
     def facts(self) -> dict[str, object]:
-        """Return how long inferences take, how old the last context is, and what is waited for."""
+        """Return how long inferences take, how old and how strange the last pictures are, and what is waited for."""
         return {
             **super().facts(),
             **percentiles("inference", self._inference),
             "context_age_ms": age_ms(self.now_ns(), self._context_ns),
+            "novelty of pictures": self._novelty,
             "instruction": self._instruction or "",
             "waiting_for": self._waiting,
         }

@@ -15,13 +15,16 @@ class SupervisorTrace:
     def __init__(self, publisher: Publisher) -> None:
         """publisher: of safety/tick."""
         self._publisher = publisher
+        self._sequence = -1
 
     def say(self, given: TickInput, verdict: Verdict, selected: str) -> None:
-        """Say one tick, after which `selected` is the source; nothing while nobody listens."""
+        """Say one tick, after which `selected` is the source; while nobody listens it is only counted."""
+        self._sequence += 1
         if not self._publisher.get_subscription_count():
             return
         proposals, sample, motors = given.proposals, given.sample, given.motors
         msg = SupervisorTick(
+            sequence=self._sequence,
             now_ns=given.now_ns,
             joints_received_ns=sample.received_ns if sample else 0,
             motors_received_ns=motors.received_ns if motors else 0,

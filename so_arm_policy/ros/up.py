@@ -12,8 +12,9 @@ from typing import IO
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.process import rss_mib
+from so_arm_policy.ros.decisions import forget
 from so_arm_policy.ros.environment import ros_environment
-from so_arm_policy.ros.stack import PACKAGE, NodeSpec
+from so_arm_policy.ros.node_spec import PACKAGE, NodeSpec
 
 UNUSABLE = 2  # a node's exit code: starting it again would not help (see ros/run.py)
 PARENT_VARIABLE = "SO_ARM_PARENT_PID"
@@ -131,6 +132,7 @@ class Stack:
                 child.exit_codes.append(child.process.returncode)
                 child.process = None
                 child.start_at = None
+            forget(str(child.spec.parameters.get("decisions", "")))
 
     def _start(self, child: _Child) -> None:
         module = f"{PACKAGE}.ros.{child.spec.executable}_node"

@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack
+from so_arm_policy.ros.node_spec import NodeSpec
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up import Stack
 
 POLL_S = 0.1

@@ -63,12 +63,12 @@ def observe(setup: Setup, state: SupervisorState, tick: TickInput) -> Supervisor
     known = state.doubts if state.doubts is not None and state.doubts.source == state.acting else None
     if proposal is None:
         return replace(state, doubts=known) if known is not state.doubts else state
-    levels = _levels(setup, proposal, tick)
-    if known is None and not any(level > 1.0 for level in levels):
+    shares = levels(setup, proposal, tick)
+    if known is None and not any(share > 1.0 for share in shares):
         return replace(state, doubts=None) if state.doubts is not None else state
     before = known.each if known is not None else (NO_DOUBT,) * len(KINDS)
-    heard = (d.heard(x, tick.now_ns, setup.doubt_ns, setup.doubt_clear_ns) for d, x in zip(before, levels, strict=True))
-    return replace(state, doubts=_doubts(setup, state.acting, tuple(heard)))
+    heard = (d.heard(x, tick.now_ns, setup.doubt_ns, setup.doubt_clear_ns) for d, x in zip(before, shares, strict=True))
+    return replace(state, doubts=remembered(setup, state.acting, tuple(heard)))
 
 
 def check_proposal(case: Case) -> Finding | None:
@@ -116,7 +116,7 @@ def _of(case: Case) -> Doubts | None:
     return doubts if doubts is not None and doubts.source == case.name else None
 
 
-def _levels(setup: Setup, proposal: Proposal, tick: TickInput) -> tuple[float, ...]:
+def levels(setup: Setup, proposal: Proposal, tick: TickInput) -> tuple[float, ...]:
     """Return the shares of what begins a doubt, in the order of KINDS."""
     observed_ns = proposal.observation_stamp_ns
     age_ns = tick.ros_now_ns - observed_ns if observed_ns > 0 else 0  # a stamp of zero is another rule's to refuse
@@ -128,7 +128,7 @@ def _answer(setup: Setup, kind: str) -> str:
     return str(getattr(setup.config, f"on_{kind}"))
 
 
-def _doubts(setup: Setup, source: str, each: tuple[Doubt, ...]) -> Doubts | None:
+def remembered(setup: Setup, source: str, each: tuple[Doubt, ...]) -> Doubts | None:
     """Return what lasts of `each`, or None when there is nothing to remember."""
     if all(not d.lasts and d.turned_ns is None for d in each):
         return None

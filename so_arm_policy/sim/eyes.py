@@ -7,6 +7,7 @@ from so_arm_policy.control.perception.perception import Perception, PerceptionCo
 from so_arm_policy.control.tabletop import Tabletop
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.robot import RobotConfig
+from so_arm_policy.core.still_pictures import StillPictures
 from so_arm_policy.core.values import CameraImage
 from so_arm_policy.sim.own_view import OwnView
 
@@ -34,9 +35,15 @@ class RobotEyes:
         self.needed = standing or carried[:1]
         self._own = OwnView(robot)
         self._perception = Perception(config)
+        self._still = StillPictures()
 
     def look(self, shown: Mapping[str, Shot], wanted: Collection[str] | None) -> Tabletop:
-        """Return what the cameras in `shown` show of what is wanted; see TaskSource. All `needed` must be there."""
+        """Return what the cameras in `shown` show of what is wanted; see TaskSource. All `needed` must be there.
+
+        Raises PictureFrozen where a camera's picture stands still while the arm moves.
+        """
+        for shot in shown.values():
+            self._still.check((shot.image,), shot.q)
         pictures = []
         for name in self.cameras:
             if name in self.needed or name in shown:

@@ -69,6 +69,16 @@ def test_every_paint_has_its_label_in_every_light(color, brightness):
     assert (shown[~painted] == NOTHING).all()
 
 
+def test_how_a_picture_lies_in_memory_says_nothing_about_it():
+    things = [(stances()[0], 0.2, 0.05, 0.3, COLORS["red"]), (stances()[0], 0.2, -0.05, 0.3, COLORS["cyan"])]
+    picture, hidden = drawn(things, (1.1, 0.9, 0.8)), np.random.default_rng(0).random((120, 160)) < 0.1
+    twice = np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[::2, ::2]
+    expected = labels(picture, hidden, ColorConfig())
+    assert {LABELS.index("red"), LABELS.index("cyan")} <= set(expected.ravel().tolist())
+    assert np.array_equal(labels(twice, hidden, ColorConfig()), expected)
+    assert np.array_equal(labels(np.asfortranarray(picture), np.asfortranarray(hidden), ColorConfig()), expected)
+
+
 def off(yaw: float, period: float) -> float:
     return abs(math.remainder(yaw, period)) if period else 0.0
 

@@ -18,6 +18,7 @@ from so_arm_policy.evaluate.calibration import LEAST, Course, calibrate, lasting
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.evaluate.statistics import conformal_quantile
+from so_arm_policy.policy.appearance import STATISTICS
 from so_arm_policy.policy.bundle import Bundle, load_bundle
 from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.monitors import keep_monitors
@@ -25,18 +26,22 @@ from so_arm_policy.safety.config import SupervisorConfig
 from so_arm_policy.sim.tasks.reach import Reach
 
 D = 32
+CAMERAS = 2
 
 
 def course(seed: int, success: bool = True, task: str = "reach", scale: float = 1.0, ticks: int = 120) -> Course:
     """One episode with features of a scene, which differ from those of other scenes."""
-    rng = np.random.default_rng(seed)
+    rng, eyes = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     scene = rng.standard_normal(D)
     seen = scene + 0.3 * rng.standard_normal((ticks // 12, D))
+    looks = eyes.standard_normal((CAMERAS, STATISTICS))
+    looks = scale * (looks + 0.3 * eyes.standard_normal((ticks // 12, CAMERAS, STATISTICS)))
     return Course(
         task=task,
         seed=seed,
         success=success,
         seen=(scale * seen).astype(np.float32),
+        looks=looks,
         context=np.arange(ticks) // 12,
         disagreement_rad=np.abs(rng.standard_normal(ticks)) * 0.01 * scale,
     )
@@ -84,18 +89,23 @@ def test_successful_runs_like_those_calibrated_with_rarely_pass() -> None:
         lasting_peak(np.array([familiar.distance(x) for x in c.seen])[c.context], 36) > monitors.novelty_threshold
         for c in further
     ]
+    strange_pictures = [
+        lasting_peak(np.array([monitors.picture_novelty(x) for x in c.looks])[c.context], 36) > 1.0 for c in further
+    ]
     disagree = [lasting_peak(c.disagreement_rad, 36) > monitors.disagreement_rad for c in further]
     assert np.mean(novel) < 0.2
+    assert np.mean(strange_pictures) < 0.2
     assert np.mean(disagree) < 0.2
     strange = [course(seed, scale=3.0) for seed in range(1000, 1020)]
     assert all(min(familiar.distance(x) for x in c.seen) > monitors.novelty_threshold for c in strange)
+    assert all(min(monitors.picture_novelty(x) for x in c.looks) > 1.0 for c in strange)
 
 
 def test_only_successes_count_and_each_task_is_in_both_halves() -> None:
     good = [course(seed, task=task) for task in ("reach", "sort") for seed in range(20)]
     bad = [course(seed + 100, success=False, scale=50.0) for seed in range(20)]
     found, same = calibrate(good + bad, 0.1, 0.3), calibrate(good, 0.1, 0.3)
-    assert found.novelty == same.novelty
+    assert (found.novelty, found.looks) == (same.novelty, same.looks)
     assert (found.fitted, found.held_out) == (20, 20)
 
 
@@ -130,11 +140,13 @@ def test_what_is_watched_repeats_and_does_not_depend_on_what_was_before(bundle: 
     assert [c.seed for c in alone] == list(seeds)
     for c in alone:
         assert c.seen.shape == (len(c.seen), D)
+        assert c.looks.shape == (len(c.seen), CAMERAS, STATISTICS)
         assert 0 <= c.context.min() <= c.context.max() < len(c.seen)
         assert c.context.shape == c.disagreement_rad.shape
     again = watch(str(bundle.path), "reach", seeds[1:])
     for a, b in zip(alone[1:], again, strict=True):
         assert (a.seen == b.seen).all()
+        assert (a.looks == b.looks).all()
         assert (a.disagreement_rad == b.disagreement_rad).all()
 
 

@@ -13,7 +13,7 @@ from so_arm_policy.evaluate.agent import Agent, AgentReport, Moment
 from so_arm_policy.evaluate.crafted_agents import privileged_pid_agent as pid_agent
 from so_arm_policy.evaluate.eyes import CameraEyes
 from so_arm_policy.evaluate.graded import GRADED, UNDISTURBED, Condition, conditions, turned_hue
-from so_arm_policy.evaluate.perturbations import Perturbed
+from so_arm_policy.evaluate.perturbations import perturbed
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import Rollout, Step
 from so_arm_policy.evaluate.seeing_agent import SeeingAgent, SeeingTiming
@@ -51,7 +51,7 @@ def stage(agent: Agent, robot: RobotConfig, name: str, strength: float) -> Rollo
     """What `so-arm compare` makes of a condition."""
     perturbation = Condition(name, strength).make()
     disturbance = perturbation.disturbance() if perturbation.disturbance else None
-    return Rollout(TASK, robot, Perturbed(agent, perturbation, robot, 0), disturbance=disturbance)
+    return Rollout(TASK, robot, perturbed(agent, perturbation, robot, 0), disturbance=disturbance)
 
 
 def digests(

@@ -9,7 +9,7 @@ from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.robot import RobotConfig
 from so_arm_policy.core.values import CameraImage, Proposal
 from so_arm_policy.evaluate.agent import AgentReport, Moment
-from so_arm_policy.evaluate.perturbations import PERTURBATIONS, Perturbed
+from so_arm_policy.evaluate.perturbations import PERTURBATIONS, perturbed
 from so_arm_policy.evaluate.policy_agent import PolicyAgent
 from so_arm_policy.evaluate.rollout import EpisodeResult, Rollout, Step
 from so_arm_policy.policy.bundle import Bundle
@@ -59,12 +59,12 @@ class Witness:
 def pictures(robot: RobotConfig, name: str) -> list[dict[str, CameraImage]]:
     """Pictures of one short episode, each tenth of a second."""
     looker = Looker(robot)
-    perturbed = Perturbed(looker, PERTURBATIONS[name], robot, ONSET)
+    shown = perturbed(looker, PERTURBATIONS[name], robot, ONSET)
     task = Reach(time_limit_s=0.5)
-    rollout = Rollout(task, robot, perturbed)
+    rollout = Rollout(task, robot, shown)
     rollout.run(task.sample(3))
     rollout.close()
-    perturbed.close()
+    shown.close()
     return looker.seen
 
 
@@ -97,7 +97,7 @@ def test_the_policy_acts_on_what_it_is_shown(bundle: Bundle, robot: RobotConfig)
     task = Reach(time_limit_s=0.6)
     digests, steps = {}, {}
     for name in ("clean", "black", "stopped"):
-        agent = Perturbed(PolicyAgent(bundle, robot), PERTURBATIONS[name], robot, ONSET)
+        agent = perturbed(PolicyAgent(bundle, robot), PERTURBATIONS[name], robot, ONSET)
         witness = Witness()
         digests[name] = Rollout(task, robot, agent).run(task.sample(3), [witness]).digest
         steps[name] = witness.steps

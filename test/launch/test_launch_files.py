@@ -17,7 +17,8 @@ from so_arm_policy.core.errors import ConfigError  # noqa: E402
 from so_arm_policy.robot.description import load_robot  # noqa: E402
 from so_arm_policy.ros import launching, topics  # noqa: E402
 from so_arm_policy.ros.domain import own_domain  # noqa: E402
-from so_arm_policy.ros.stack import StackOptions, stack  # noqa: E402
+from so_arm_policy.ros.stack import stack  # noqa: E402
+from so_arm_policy.ros.stack_options import StackOptions  # noqa: E402
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 NODES = ("simulator", "overhead_camera", "wrist_camera", "pid", "safety_supervisor")

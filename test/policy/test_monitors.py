@@ -11,17 +11,21 @@ from tiny_bundle import finish, rehash
 
 from so_arm_policy.core.errors import BundleError, ShapeError
 from so_arm_policy.core.robot import RobotConfig
-from so_arm_policy.core.values import Chunk
+from so_arm_policy.core.values import CameraImage, Chunk
 from so_arm_policy.policy import monitors
+from so_arm_policy.policy.appearance import STATISTICS, appearance, fit_appearance
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.policy.disagreement import LAG_NS, disagreement_rad
 from so_arm_policy.policy.manifest import read_manifest
 from so_arm_policy.policy.monitors import Monitors, keep_monitors, read_monitors
 from so_arm_policy.policy.novelty import MOST_AXES, features, fit
+from so_arm_policy.policy.preprocess import resize
 from so_arm_policy.policy.system1 import System1
+from so_arm_policy.policy.system2 import System2
 
 D = 1 * 4 * 8  # heads, tokens, head_size of the tiny bundle
 DT_NS = 33_333_333
+CAMERAS = 2
 
 
 def samples(count: int = 400, seed: int = 0) -> np.ndarray:
@@ -32,7 +36,11 @@ def samples(count: int = 400, seed: int = 0) -> np.ndarray:
 
 
 def made(**changes: object) -> Monitors:
-    return replace(Monitors(fit(samples()), novelty_threshold=1.5, disagreement_rad=0.02), **changes)
+    looks = fit_appearance(np.random.default_rng(1).standard_normal((40, CAMERAS, STATISTICS)))
+    plain = Monitors(
+        fit(samples()), novelty_threshold=1.5, disagreement_rad=0.02, looks=looks, looks_thresholds=np.full(2, 2.0)
+    )
+    return replace(plain, **changes)
 
 
 def chunk_of(positions: np.ndarray, start_ns: int = NS) -> Chunk:
@@ -187,7 +195,13 @@ DAMAGE = {
     "got novelty_threshold 0.0": {"novelty_threshold": np.float64(0.0)},
     "got novelty_threshold float32": {"novelty_threshold": np.float32(1.0)},
     "got disagreement_rad with values that are not finite": {"disagreement_rad": np.float64(np.inf)},
-    "got format 2, expected 1": {"format": np.int64(2)},
+    "got format 3, expected 2": {"format": np.int64(3)},
+    "expected also \\['looks_whiten'\\]": {"looks_whiten": None},
+    "got looks_mean float64 \\(13,\\), expected float64 \\(2, 13\\)": {"looks_mean": np.zeros(STATISTICS)},
+    "got looks_whiten with values that are not finite": {
+        "looks_whiten": np.full((CAMERAS, STATISTICS, STATISTICS), np.nan)
+    },
+    "got looks_thresholds \\[1.0, 0.0\\], expected": {"looks_thresholds": np.array([1.0, 0.0])},
     "expected a complete npz file": {"mean": np.array([{}], dtype=object)},
 }
 
@@ -219,6 +233,15 @@ def test_monitors_too_large_are_not_unpacked(folder: Path, monkeypatch: pytest.M
         read_monitors(made().to_bytes(), manifest)
 
 
+def test_what_was_calibrated_before_pictures_were_looked_at_holds_still(folder: Path) -> None:
+    keep_monitors(folder, made(looks=None), {})
+    with np.load(folder / "monitors.npz") as archive:
+        assert archive["format"] == 1
+    found = load_bundle(folder).monitors()
+    assert found.novelty(context_at(NS, 0.3)) == made().novelty(context_at(NS, 0.3))
+    assert found.picture_novelty(np.full((CAMERAS, STATISTICS), 50.0)) == 0.0
+
+
 def test_chunks_of_a_bundle_without_monitors_are_not_measured(system1: System1, robot: RobotConfig) -> None:
     assert not system1.monitored
     for k in range(30):
@@ -246,6 +269,25 @@ def test_a_chunk_carries_the_novelty_of_its_context(watched: System1, robot: Rob
         now = NS + k * TICK
         chunk = watched.infer(watched.request(now, sample_at(now, robot.home), context_at(now, level)))
         assert chunk.novelty == expected[level]
+
+
+def test_pictures_that_look_otherwise_make_a_context_novel_whatever_is_in_it(folder: Path, robot: RobotConfig) -> None:
+    rng = np.random.default_rng(5)
+
+    def shown(darker: int) -> dict[str, CameraImage]:
+        pixels = {c.name: rng.integers(90, 120, (c.height, c.width, 3)) // darker for c in robot.cameras}
+        return {name: CameraImage(camera=name, stamp_ns=NS, rgb=rgb.astype(np.uint8)) for name, rgb in pixels.items()}
+
+    seen = [[appearance(resize(p.rgb, 12, 16)) for p in shown(1).values()] for _ in range(40)]
+    keep_monitors(folder, made(looks=fit_appearance(np.array(seen))), {})
+    bundle = load_bundle(folder, robot)
+    system1, system2 = System1(bundle, robot), System2(bundle, robot)
+    sample = sample_at(NS, robot.home)
+    for darker, low, high in ((1, 0.0, 1.0), (8, 1.0, np.inf)):
+        context = system2.encode(shown(darker), "touch the red cube", sample)
+        assert low < context.novelty < high
+        chunk = system1.infer(system1.request(NS, sample, replace(context, keys_values=context_at(NS).keys_values)))
+        assert chunk.novelty == max(context.novelty, made().novelty(context_at(NS)))
 
 
 def test_a_chunk_is_compared_with_the_one_a_moment_before(watched: System1, robot: RobotConfig) -> None:

@@ -74,6 +74,23 @@ def test_same_inputs_same_bits(system2, images, sample) -> None:
     assert (first.keys_values == second.keys_values).all()
 
 
+def test_pictures_that_stand_still_while_the_arm_moves_are_refused_until_they_change(system2, images, sample) -> None:
+    def again(k: int) -> dict[str, CameraImage]:
+        return {name: replace(p, stamp_ns=p.stamp_ns + k * NS) for name, p in images.items()}
+
+    moved = replace(sample, q=sample.q + 0.3)
+    assert system2.encode(again(0), CORPUS[0], sample).sequence == 0
+    assert system2.encode(again(1), CORPUS[0], sample).sequence == 1
+    with pytest.raises(InputError, match="camera 'overhead': got the same picture for 2.0 s while the arm moved 0.30"):
+        system2.encode(again(2), CORPUS[0], moved)
+    assert system2.encode_again(again(2), CORPUS[0], moved).sequence == 2
+    other = {name: replace(p, rgb=255 - p.rgb) for name, p in again(3).items()}
+    assert system2.encode(other, CORPUS[0], moved).sequence == 3
+    assert system2.encode(again(4), CORPUS[0], moved).sequence == 4
+    system2.reset()
+    assert system2.encode(again(5), CORPUS[0], sample).sequence == 5
+
+
 def test_a_missing_camera_is_named(system2, images, sample) -> None:
     del images["wrist"]
     with pytest.raises(InputError, match=r"camera 'wrist': got pictures of \['overhead'\]"):

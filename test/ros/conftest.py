@@ -14,6 +14,7 @@ from so_arm_policy.ros.domain import own_domain
 # pytest's importlib mode leaves helper modules beside the tests unfound.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "policy")]
 
+from black_box_world import BlackBoxWorld  # noqa: E402
 from ros_world import Graph  # noqa: E402
 from tiny_bundle import REACH_CORPUS, write_tiny_bundle  # noqa: E402
 
@@ -73,3 +74,16 @@ def policy_graph(bundle: Path) -> Iterator[Graph]:
     made = Graph("-p", f"bundle:={bundle}")
     yield made
     made.close()
+
+
+@pytest.fixture
+def make_boxed_world(tmp_path: Path) -> Iterator[Callable[..., BlackBoxWorld]]:
+    """Makes supervisors with black boxes, by default in one folder, and sees that every box can be closed."""
+    made = []
+
+    def make(folder=tmp_path / "boxes", *args, **options):
+        made.append(BlackBoxWorld(folder, *args, **options))
+        return made[-1]
+
+    yield make
+    assert all(world.box.close(timeout_s=60) for world in made)

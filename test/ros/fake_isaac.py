@@ -33,7 +33,8 @@ class FakeIsaac(Node):
         self._rate_hz = rate_hz
         self.frames = 0
         self._command = None
-        self._ended, self._playing = threading.Event(), threading.Event()
+        self._ended, self._playing, self._again = threading.Event(), threading.Event(), threading.Event()
+        self._scene = scene
         self._says = self._of_graph(ros_graph(robot, 6, rate_hz))
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -66,6 +67,12 @@ class FakeIsaac(Node):
     def resume(self):
         self._playing.set()
 
+    def restart(self):
+        """Its process begins anew: time at 0, the arm at home, nothing heard."""
+        self._playing.clear()
+        self._again.set()
+        self._playing.set()
+
     def stop(self):
         self._ended.set()
         self._playing.set()
@@ -83,6 +90,9 @@ class FakeIsaac(Node):
         due_s = time.monotonic()
         while not self._ended.is_set():
             self._playing.wait()
+            if self._again.is_set():
+                self._again.clear()
+                self.simulator, self._command, self.frames = Simulator(self.robot, self._scene), None, 0
             for _ in range(self._steps):
                 self.simulator.step(self._command)
             self._publish()

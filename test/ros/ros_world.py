@@ -105,6 +105,7 @@ class Graph:
         client = self._clients.get(service.name)
         if client is None:
             client = self._clients[service.name] = self.tester.create_client(service.type, service.name)
+            self.spinner.start()
         wait_until(client.service_is_ready)
         deadline = time.monotonic() + PATIENCE_S
         while True:

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from so_arm_policy.evaluate.bags.evaluation import evaluate_bag
 from so_arm_policy.evaluate.bags.reader import Bag
 from so_arm_policy.evaluate.bags.report import lines, plot
 from so_arm_policy.evaluate.bags.roles import Roles
+from so_arm_policy.evaluate.bags.writer import BagWriter
 from so_arm_policy.policy.bundle import load_bundle
 from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
@@ -57,7 +59,7 @@ def live(tmp_path_factory):
                 say(convert.image_msg(CameraImage(camera=camera.name, stamp_ns=now_ns(), rgb=rgb), "eye"))
             time.sleep(0.03)
             # A busy machine brings some of this to the recorder, a quiet one all.
-            return len(chunks) > 20 and statuses and sum(statuses[-1].counts) + statuses[-1].passed > 100
+            return len(chunks) > 20 and statuses and sum(statuses[-1].counts) + statuses[-1].passed > 300
 
         wait_until(moved, patience_s=240.0)
     finally:
@@ -76,6 +78,10 @@ def evaluated(live, mode="auto", rules=None):
     return evaluate_bag(bag, bundle, ROBOT, Roles(bag, ROBOT, {}), rules or safety(), mode)
 
 
+def ticks_of(live):
+    return sum(record.topic == "/safety/tick" for record in Bag(live[1]).records())
+
+
 def test_contexts_chunks_and_verdicts_come_out_bit_for_bit_as_they_were(live):
     result = evaluated(live)
     assert result.mode == "again"
@@ -83,6 +89,8 @@ def test_contexts_chunks_and_verdicts_come_out_bit_for_bit_as_they_were(live):
         parity = result.parity[name]
         assert parity.compared >= least, (name, parity)
         assert parity.same == parity.compared, (name, parity)
+    verdicts = result.parity["verdicts"]
+    assert verdicts.compared + verdicts.missing.total() == ticks_of(live)
     assert sum(result.actions.values()) == result.parity["verdicts"].compared
     assert not result.skipped
     assert not result.damage
@@ -119,3 +127,36 @@ def test_the_command_prints_and_writes_what_came_of_it(live, tmp_path, capsys):
     assert evaluate_bag_command.run(parser.parse_args(arguments)) == 0
     assert "verdicts:" in capsys.readouterr().out
     assert '"mode": "again"' in (tmp_path / "x.json").read_text()
+
+
+def damaged(path, folder, lost):
+    """A copy of a bag without the messages that `lost` (number on its topic, topic) names, and how many those are."""
+    writer, numbers, counts, left_out = BagWriter(folder), {}, Counter(), Counter()
+    whole = Bag(path)
+    writer.custom.update(whole.custom)
+    for record in whole.records():
+        if record.topic not in numbers:
+            numbers[record.topic] = writer.add_topic(record.topic, record.kind)
+        if lost(counts[record.topic], record.topic):
+            left_out[record.topic] += 1
+        else:
+            assert writer.write(numbers[record.topic], record.time_ns, record.data)
+        counts[record.topic] += 1
+    writer.close()
+    return left_out, counts
+
+
+def test_what_a_bag_lost_is_counted_and_no_difference_is_told(live, tmp_path):
+    bundle, path = live
+
+    def lost(number, topic):
+        return (topic == "/safety/tick" and number % 40 == 39) or (topic == "/joint_states" and number % 90 == 89)
+
+    left_out, counts = damaged(path, tmp_path / "bag", lost)
+    parity = evaluated((bundle, tmp_path / "bag")).parity["verdicts"]
+    whole = evaluated(live).parity["verdicts"]
+    assert parity.same == parity.compared, parity
+    assert 0 < parity.compared < whole.compared
+    assert any("not comparable" in line for line in lines(evaluated((bundle, tmp_path / "bag"))))
+    assert whole.lost <= parity.lost <= whole.lost + left_out["/safety/tick"]
+    assert parity.compared + parity.missing.total() == counts["/safety/tick"] - left_out["/safety/tick"]

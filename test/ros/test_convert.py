@@ -160,15 +160,27 @@ def test_contexts_come_back():
         keys_values=keys_values,
         image_stamps_ns=(10, 11),
         inference_ms=1.5,
+        novelty=0.25,
     )
     got = convert.context(through_the_wire(convert.context_msg(sent)))
     np.testing.assert_array_equal(got.keys_values, keys_values)
     assert not got.keys_values.flags.writeable
-    for name in ("bundle_id", "sequence", "stamp_ns", "instruction", "image_stamps_ns", "inference_ms"):
+    for name in ("bundle_id", "sequence", "stamp_ns", "instruction", "image_stamps_ns", "inference_ms", "novelty"):
         assert getattr(got, name) == getattr(sent, name)
 
 
-@pytest.mark.parametrize("change", [{"dtype": "float16"}, {"shape": [2, 2, 1, 4, 9]}, {"shape": [256]}, {"data": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "float16"},
+        {"shape": [2, 2, 1, 4, 9]},
+        {"shape": [256]},
+        {"data": []},
+        {"novelty": math.nan},
+        {"novelty": math.inf},
+        {"novelty": -0.5},
+    ],
+)
 def test_contexts_that_contradict_themselves_are_refused(change):
     msg = convert.context_msg(
         Context(bundle_id="", sequence=0, stamp_ns=1, instruction="", keys_values=np.zeros((2, 2, 1, 4, 8), np.float32))

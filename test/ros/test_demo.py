@@ -14,7 +14,8 @@ from so_arm_policy.core.errors import ConfigError, DeviceError
 from so_arm_policy.evaluate.bags.reader import Bag
 from so_arm_policy.ros import domain as domains
 from so_arm_policy.ros.demo_command import make_folder, parse_kills
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.sim.tasks import make_task
 
 LIMIT_S = 60.0

@@ -10,7 +10,8 @@ from tf2_msgs.msg import TFMessage
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import topics
 from so_arm_policy.ros.description_node import TF, TF_STATIC, DescriptionNode, transforms
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.sim.robot_tree import forward, robot_tree
 from so_arm_policy.sim.urdf import mesh_folder, urdf
 

@@ -12,7 +12,8 @@ from so_arm_policy.msg import SafetyStatus
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.core.timegrid import CONTROL_HZ, NS
 from so_arm_policy.ros import topics
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.scene import random_scene
 
@@ -27,6 +28,7 @@ class World:
         self.commands, self.statuses = graph.hear(topics.JOINT_COMMAND), graph.hear(topics.SAFETY_STATUS)
         self.ticks = graph.hear(topics.SAFETY_TICK)
         self.isaac = graph.run(FakeIsaac(ROBOT, random_scene(0), rate_hz=60))
+        self.graph = graph
         self.goal = graph.tester.create_publisher(topics.PID_GOAL.type, topics.PID_GOAL.name, topics.PID_GOAL.qos)
         self.nodes = nodes
         graph.spinner.start()
@@ -94,6 +96,23 @@ def test_the_stack_waits_for_a_late_clock_holds_while_it_pauses_and_goes_on(worl
     assert world.counts().get("time.repeated", 0) == 0
     assert largest_step(world.ticks) <= ROBOT.velocity.max() / 120 + 1e-9
     assert any("joint_states: got none" in line for line in world.lines["pid"])
+
+
+def test_the_stack_outlives_a_restart_of_isaac_sim(world):
+    world.isaac.play()
+    world.until(lambda s: s.state == SafetyStatus.ACTIVE)
+    world.goal.publish(joints(FAR))
+    wait_until(lambda: abs(world.measured()[0] - FAR[0]) < 0.03)
+    world.isaac.restart()
+    # The arm is suddenly far from its command, or jumped: whatever that was, a person looks first.
+    world.until(lambda s: s.state == SafetyStatus.ESTOP and s.reason_code.startswith("plant."))
+    assert world.counts()["time.clock_back"] >= 1
+    wait_until(lambda: world.graph.ask(topics.RESET, topics.RESET.type.Request()).success)
+    world.until(lambda s: s.state == SafetyStatus.ACTIVE)
+    world.goal.publish(joints(ROBOT.home))
+    wait_until(lambda: abs(world.measured()[0] - ROBOT.home[0]) < 0.03)
+    assert world.nodes.restarts == {"pid": 0, "safety_supervisor": 0}
+    assert largest_step(world.ticks) <= ROBOT.velocity.max() / 120 + 1e-9
 
 
 def test_the_stack_on_isaac_sim_has_no_robot_and_no_cameras_of_its_own():

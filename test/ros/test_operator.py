@@ -68,6 +68,22 @@ def test_instruction_reaches_who_listens(stack_side):
     assert heard == ["touch the red cube"]
 
 
+def test_an_instruction_reaches_who_listens_only_after_another_heard_it(stack_side, capsys):
+    topic = topics.INSTRUCTION
+    heard, arrived = [], threading.Event()
+
+    def begin(msg):
+        stack_side.create_subscription(
+            topic.type, topic.name, lambda late: (heard.append(late.data), arrived.set()), topic.qos
+        )
+
+    stack_side.create_subscription(topic.type, topic.name, begin, topic.qos)
+    assert cli.main(["tell", "go", "--namespace", stack_side.get_namespace(), "--timeout", "30"]) == 0
+    assert arrived.wait(30)
+    assert heard == ["go"]
+    assert capsys.readouterr().out == "heard by 2 nodes\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,8 @@ from so_arm_policy.core.values import CameraImage
 from so_arm_policy.robot.description import load_yaml
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.planner_node import PlannerNode
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up import Stack
 from so_arm_policy.sim.expert import arm_iks
 from so_arm_policy.sim.places import place_center
@@ -207,6 +208,25 @@ def test_what_only_the_camera_in_the_hand_shows_is_seen_and_without_that_camera_
     assert node.counts["pictures"] > node.counts["looks"]
     looks = node.counts["looks"]
     repeat(say, lambda: see("overhead"), lambda: node.counts["looks"] > looks + 3)
+
+
+def test_a_late_picture_of_one_camera_is_no_look_into_the_past(graph, node, shown):
+    """The hand's picture is a little older than the one from above, and comes after it: its look is left out."""
+    scene, picture = shown
+    grey = np.full((120, 160, 3), 128, dtype=np.uint8)
+    say = graph.say(topics.JOINT_STATES)
+    overhead, wrist = (graph.say(topics.image(name)) for name in ("overhead", "wrist"))
+    graph.say(topics.INSTRUCTION)(String(data=f"touch the {scene.objects[0].words}"))
+
+    for _ in range(10):
+        stamp_ns, looks = now_ns(), node.counts["looks"]
+        overhead(picture(stamp_ns))
+        repeat(say, joints, lambda looks=looks: node.counts["looks"] > looks)
+        late = CameraImage(camera="wrist", stamp_ns=stamp_ns - 30_000_000, rgb=grey)
+        wrist(convert.image_msg(late, "wrist"))
+        ticks = node.loop.ticks
+        repeat(say, joints, lambda ticks=ticks: node.loop.ticks > ticks + 20 and "wrist" in node._pictures)
+        assert node.counts["looks"] == looks + 1
 
 
 def test_a_thing_in_a_keep_out_volume_is_not_gone_to(make_graph, shown, tmp_path):

@@ -1,13 +1,16 @@
 """System 2 and System 1 as nodes: what they wait for, refuse and do."""
 
+from dataclasses import replace
+
 import numpy as np
-from ros_world import NAMES, ROBOT, N, joints, now_ns, repeat, wait_until
+from ros_world import NAMES, ROBOT, N, diagnostics_of, joints, now_ns, repeat, wait_until
 from sensor_msgs.msg import Image
 from so_arm_policy.msg import SceneContext
 from std_msgs.msg import String
 from tiny_bundle import write_tiny_bundle
 
 from so_arm_policy.core.values import CameraImage, Context
+from so_arm_policy.policy.appearance import appearance, fit_appearance
 from so_arm_policy.policy.monitors import Monitors, keep_monitors
 from so_arm_policy.policy.novelty import fit
 from so_arm_policy.ros import convert, topics
@@ -61,6 +64,47 @@ def test_system2_waits_refuses_what_it_cannot_use_and_then_encodes(policy_graph)
     count = node.counts["contexts"]
     wait_until(lambda: node.counts["errors: wrist age"] > 0)
     assert node.counts["contexts"] <= count + 2
+
+
+def test_system2_says_how_strange_pictures_look_and_refuses_those_that_stand_still(make_graph, tmp_path, robot):
+    write_tiny_bundle(tmp_path / "tiny", robot)
+    rng, size = np.random.default_rng(0), (12, 16, 3)
+    looks = [[appearance(rng.integers(90, 160, size, dtype=np.uint8)) for _ in ROBOT.cameras] for _ in range(40)]
+    features = rng.standard_normal((50, 32)).astype(np.float32)
+    found = Monitors(fit(features), novelty_threshold=2.0, disagreement_rad=0.1, looks=fit_appearance(np.array(looks)))
+    keep_monitors(tmp_path / "tiny", replace(found, looks_thresholds=np.full(len(ROBOT.cameras), 4.0)), {})
+    graph = make_graph("-p", f"bundle:={tmp_path / 'tiny'}")
+    node = graph.run(System2Node())
+    contexts = graph.hear(topics.CONTEXT)
+    cameras = {c.name: graph.say(topics.image(c.name)) for c in ROBOT.cameras}
+    say_joints, instruct = graph.say(topics.JOINT_STATES), graph.say(topics.INSTRUCTION)
+    instruct(String(data="touch the red cube"))
+
+    def see(rgb_of, until, q=ROBOT.home):
+        def make():
+            for camera in ROBOT.cameras:
+                image = CameraImage(camera=camera.name, stamp_ns=now_ns(), rgb=rgb_of(camera))
+                cameras[camera.name](convert.image_msg(image, camera.frame_id))
+            return joints(q)
+
+        repeat(say_joints, make, until)
+
+    def table(camera):  # as large as the policy's pictures, so that no mean takes the grain away
+        small = rng.integers(90, 160, size, dtype=np.uint8)
+        return small.repeat(camera.height // 12, axis=0).repeat(camera.width // 16, axis=1)
+
+    see(table, lambda: len(contexts) > 2)
+    assert 0.0 < contexts[-1].novelty < 1.0
+    see(lambda camera: table(camera) // 8, lambda: contexts[-1].novelty > 1.0)
+    wait_until(lambda: node.facts()["novelty of pictures"] == contexts[-1].novelty)
+    still = {camera.name: table(camera) for camera in ROBOT.cameras}
+    heard = len(contexts)
+    see(lambda camera: still[camera.name], lambda: len(contexts) > heard + 2)
+    away = ROBOT.home + 0.3
+    see(lambda camera: still[camera.name], lambda: node.counts["errors: encode"] > 2, away)
+    assert "got the same picture for" in diagnostics_of(node).message
+    heard = len(contexts)
+    see(table, lambda: len(contexts) > heard + 2, away)
 
 
 def a_context(bundle_id="tiny", **changes):

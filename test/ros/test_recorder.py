@@ -22,7 +22,8 @@ from so_arm_policy.ros.message_types import message_class
 from so_arm_policy.ros.mock_robot_node import MockRobotNode
 from so_arm_policy.ros.recorder_node import RecorderNode
 from so_arm_policy.ros.safety_supervisor_node import SafetySupervisorNode
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 
@@ -145,7 +146,7 @@ def test_so_arm_record_ends_on_a_signal_with_a_whole_bag(tmp_path):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert sorted(os.listdir(tmp_path / "bag")) == ["bag.mcap", "metadata.yaml"]
+    assert sorted(os.listdir(tmp_path / "bag")) == ["bag_0.mcap", "metadata.yaml"]
     done = subprocess.run(command, env=ros_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "expected a new folder" in done.stderr

@@ -1,5 +1,6 @@
 """The stack as data."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 import yaml
 
 from so_arm_policy.core.errors import ConfigError
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, resolved, stack, yaml_value
+from so_arm_policy.ros.node_spec import NodeSpec, yaml_value
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions, resolved
 
 
 @pytest.fixture
@@ -45,10 +48,34 @@ def test_a_hand_crafted_source_needs_no_policy(source):
     assert names(specs) == ["simulator", source, "safety_supervisor"]
 
 
-def test_the_planner_plans_by_the_rules_of_the_supervisor():
-    specs = stack(StackOptions(control_source="planner", cameras="none", safety="my_safety.yaml"))
+def test_the_planner_plans_by_the_rules_of_the_supervisor(tmp_path):
+    rules = tmp_path / "my_safety.yaml"
+    rules.write_text("velocity_scale: 0.5")
+    specs = stack(StackOptions(control_source="planner", cameras="none", safety=str(rules)))
     given = {spec.name: spec.parameters.get("safety") for spec in specs}
-    assert given == {"simulator": None, "planner": "my_safety.yaml", "safety_supervisor": "my_safety.yaml"}
+    assert given == {"simulator": None, "planner": str(rules), "safety_supervisor": str(rules)}
+
+
+def test_who_stands_behind_the_source_by_the_rules_is_started_too(options, tmp_path):
+    specs = {spec.name: spec.parameters for spec in stack(options(safety="hybrid.yaml", cameras="none"))}
+    assert list(specs) == ["simulator", "system2", "system1", "planner", "safety_supervisor"]
+    assert specs["safety_supervisor"]["source"] == "system1"
+    assert specs["planner"]["safety"] == "hybrid.yaml"
+    same = stack(options(safety="hybrid.yaml", cameras="none", control_source="planner"))
+    assert names(same) == ["simulator", "planner", "safety_supervisor"]
+    behind = tmp_path / "policy_behind.yaml"
+    for fallback, started in (("system1", ["system2", "system1"]), ("replay", [])):
+        behind.write_text(f"fallback: {fallback}")
+        specs = stack(options(safety=str(behind), cameras="none", control_source="hold"))
+        assert names(specs) == ["simulator", "hold", *started, "safety_supervisor"]
+
+
+def test_rules_that_cannot_be_read_are_refused_before_anything_starts(options, tmp_path):
+    with pytest.raises(ConfigError, match="nobody"):
+        stack(options(safety=str(tmp_path / "nobody.yaml")))
+    (tmp_path / "bad.yaml").write_text("fallback: nobody")
+    with pytest.raises(ConfigError, match="got fallback 'nobody', expected one of"):
+        stack(options(safety=str(tmp_path / "bad.yaml")))
 
 
 def test_policy_and_robot_follow_from_the_task():
@@ -161,9 +188,10 @@ def test_remappings_are_passed_on():
 
 
 def test_the_stack_is_shared_out_between_machines_without_losing_or_doubling_a_node(options):
-    whole = stack(options(provider="cuda", engine_cache="/var/cache/engines"))
-    here = stack(options(provider="cuda", engine_cache="/var/cache/engines", without="system2, wrist_camera"))
-    there = stack(options(provider="cuda", engine_cache="/var/cache/engines", only="wrist_camera,system2"))
+    same = {"provider": "cuda", "engine_cache": "/var/cache/engines", "decisions": "/var/lib/decisions"}
+    whole = stack(options(**same))
+    here = stack(options(**same, without="system2, wrist_camera"))
+    there = stack(options(**same, only="wrist_camera,system2"))
     assert names(there) == ["wrist_camera", "system2"]
     assert sorted(names(here) + names(there)) == sorted(names(whole))
     assert {spec.name: spec for spec in [*here, *there]} == {spec.name: spec for spec in whole}
@@ -191,3 +219,10 @@ def test_only_the_supervisor_begins_stopped_and_only_when_asked(options):
     }
     assert asked == {"safety_supervisor": True}
     assert stack(options())[-1].parameters["start_stopped"] is False
+
+
+def test_each_run_keeps_its_decisions_in_a_file_of_its_own_unless_one_is_named(options):
+    first, second = (stack(options())[-1].parameters["decisions"] for _ in range(2))
+    assert first != second
+    assert not os.path.exists(first)
+    assert stack(options(decisions="/var/lib/decisions"))[-1].parameters["decisions"] == "/var/lib/decisions"

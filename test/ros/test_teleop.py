@@ -12,7 +12,8 @@ from so_arm_policy.control.teleop import Clutch
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.leader_hand_node import swung
-from so_arm_policy.ros.stack import StackOptions, stack
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.teleop_node import TeleopNode
 from so_arm_policy.ros.up import Stack
 

@@ -17,7 +17,9 @@ from so_arm_policy.core.values import Context
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.ros import convert, topics
 from so_arm_policy.ros.environment import ros_environment
-from so_arm_policy.ros.stack import NodeSpec, StackOptions, stack
+from so_arm_policy.ros.node_spec import NodeSpec
+from so_arm_policy.ros.stack import stack
+from so_arm_policy.ros.stack_options import StackOptions
 from so_arm_policy.ros.up import GIVE_UP, Stack
 
 ROBOT = load_robot("so101")

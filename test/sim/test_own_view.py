@@ -1,5 +1,7 @@
 """What the robot knows of itself in pictures."""
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
@@ -45,3 +47,12 @@ def test_a_carried_camera_goes_with_the_arm(robot):
     assert np.linalg.norm(own.camera("wrist").position - before) > 0.05
     with pytest.raises(ConfigError, match="got camera 'belly'"):
         own.camera("belly")
+
+
+def test_a_camera_that_looks_away_from_the_robot_is_not_hidden_from(robot):
+    own = OwnView(robot)
+    own.pose(robot.home)
+    view = own.camera("overhead")
+    assert own.hidden(view).any()
+    behind = replace(view, R_world_optical=view.R_world_optical @ np.diag([1.0, -1.0, -1.0]))
+    assert not own.hidden(behind).any()

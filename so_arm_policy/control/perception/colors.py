@@ -1,6 +1,7 @@
 """Which pixels show which colour, after the light has been taken out with the table as a grey card."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ FIELD_ROUNDS = (0.5, 0.25, 0.1)  # how near to the light so far, as a share of i
 NEAR_TABLE = 0.10  # of its brightness: what is farther off is not the table
 MOST_TINT = 0.3
 DIMMEST = 0.05
+
+_MIDDLES = np.array(list(HUES.values()))
 
 Labels = npt.NDArray[np.int8]
 
@@ -53,13 +56,14 @@ def labels(rgb: Image, hidden: BoolArray, config: ColorConfig) -> Labels:
     hidden: (height, width), pixels to leave out.
     """
     even, table = flattened(rgb, hidden, config)
-    high, low = even.max(axis=-1), even.min(axis=-1)
+    red, green, blue = np.moveaxis(even, -1, 0)
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     saturation = (high - low) / np.maximum(high, 1e-6)
-    hue = cv2.cvtColor(even.astype(np.float32), cv2.COLOR_RGB2HSV)[..., 0]
-    off = np.abs((hue[..., None] - np.array(list(HUES.values())) + 180.0) % 360.0 - 180.0)
     out = np.full(rgb.shape[:2], NOTHING, dtype=np.int8)
-    painted = (saturation >= config.least_saturation) & (off.min(axis=-1) <= config.hue_width_deg)
-    out[painted] = off.argmin(axis=-1)[painted]
+    vivid = saturation >= config.least_saturation
+    hue = cv2.cvtColor(even.astype(np.float32, order="C"), cv2.COLOR_RGB2HSV)[vivid, 0]
+    off = np.abs((hue[:, None] - _MIDDLES + 180.0) % 360.0 - 180.0)
+    out[vivid] = np.where(off.min(axis=-1) <= config.hue_width_deg, off.argmin(axis=-1), NOTHING)
     out[~table & (saturation <= config.most_china_saturation)] = LABELS.index(CHINA)
     out[high < config.darkest] = LABELS.index(BLACK)
     out[hidden] = NOTHING
@@ -68,27 +72,38 @@ def labels(rgb: Image, hidden: BoolArray, config: ColorConfig) -> Labels:
 
 def flattened(rgb: Image, hidden: BoolArray, config: ColorConfig) -> tuple[FloatArray, BoolArray]:
     """Return the picture as it would be in even white light, (height, width, 3), 1 = full; and what is bare table."""
-    card = np.array(config.table_rgb)
-    seen = rgb.astype(np.float64) / 255.0 / card
-    light = _light_on_table(seen, ~hidden)
-    return np.clip(seen / light * card, 0.0, 2.0), np.abs(seen / light - 1.0).max(axis=-1) < NEAR_TABLE
+    card = np.array(config.table_rgb)[:, None, None]
+    # One plane for each channel: numpy is many times slower with a last axis of three.
+    seen = np.moveaxis(rgb, -1, 0).astype(np.float64, order="C") / 255.0 / card
+    ratio = seen / _light_on_table(seen, ~hidden)
+    even = np.clip(ratio * card, 0.0, 2.0)
+    return np.moveaxis(even, 0, -1), np.abs(ratio - 1.0).max(axis=0) < NEAR_TABLE
 
 
 def _light_on_table(seen: FloatArray, usable: BoolArray) -> FloatArray:
-    """Return the light, (height, width, 3), as a quadratic of row and column: the usual one where no table is seen.
+    """Return the light, (3, height, width), as a quadratic of row and column: the usual one where no table is seen.
 
     seen: what the light would be if all was table. Fitted to what may be table, round by round ever more closely.
     """
-    height, width = usable.shape
-    row, column = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(row), row, column, row * row, row * column, column * column], axis=-1)
-    few, part = terms[::FIELD_STEP, ::FIELD_STEP], seen[::FIELD_STEP, ::FIELD_STEP]
-    grey = usable[::FIELD_STEP, ::FIELD_STEP] & (np.ptp(part, axis=-1) < MOST_TINT * part.max(axis=-1))
-    weights = np.zeros((terms.shape[-1], 3))
-    weights[0] = np.median(part[grey], axis=0) if grey.any() else 1.0
+    terms = _terms(*usable.shape)
+    few, part = terms[:, ::FIELD_STEP, ::FIELD_STEP], seen[:, ::FIELD_STEP, ::FIELD_STEP]
+    most = part.max(axis=0)
+    grey = usable[::FIELD_STEP, ::FIELD_STEP] & (most - part.min(axis=0) < MOST_TINT * most)
+    few, part = few[:, grey], part[:, grey]
+    weights: FloatArray = np.zeros((3, len(terms)))
+    weights[:, 0] = np.median(part, axis=1) if grey.any() else 1.0
     for within in FIELD_ROUNDS:
-        near = grey & (np.abs(part / np.maximum(few @ weights, DIMMEST) - 1.0).max(axis=-1) < within)
-        if near.sum() < 10 * len(weights):
+        near = np.abs(part / np.maximum(weights @ few, DIMMEST) - 1.0).max(axis=0) < within
+        if near.sum() < 10 * len(terms):
             break
-        weights = np.linalg.lstsq(few[near], part[near], rcond=None)[0]
-    return np.maximum(terms @ weights, DIMMEST)
+        weights = np.asarray(np.linalg.lstsq(few[:, near].T, part[:, near].T, rcond=None)[0].T, dtype=np.float64)
+    return np.maximum((weights @ terms.reshape(len(terms), -1)).reshape(seen.shape), DIMMEST)
+
+
+@cache
+def _terms(height: int, width: int) -> FloatArray:
+    """Return the terms of a quadratic of row and column, (6, height, width)."""
+    row, column = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(row), row, column, row * row, row * column, column * column])
+    terms.setflags(write=False)
+    return terms

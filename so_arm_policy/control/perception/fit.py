@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy.optimize import minimize
 
-from so_arm_policy.control.perception.silhouette import Stance, coverage, outline
+from so_arm_policy.control.perception.silhouette import Outline, Stance, coverage, outline
 from so_arm_policy.control.perception.spots import Spot
 from so_arm_policy.core.arrays import FloatArray
 
@@ -112,10 +112,10 @@ def _refined(spots: Sequence[Spot], start: Fit, evaluations: int = EXACTLY) -> F
     return Fit(stance=stance, x=x, y=y, yaw=yaw, cost=float(found.fun))
 
 
-def _area(hull: FloatArray) -> float:
-    return float(cv2.contourArea(hull.astype(np.float32)))
+def _area(hull: Outline) -> float:
+    return float(cv2.contourArea(hull))
 
 
-def _area_outside(hull: FloatArray, covered: FloatArray) -> float:
+def _area_outside(hull: Outline, covered: FloatArray) -> float:
     """Return how much of a hull lies outside of the window that it covers so much of, pixels."""
     return max(0.0, _area(hull) - float(np.add.reduce(covered, axis=None)))

@@ -6,6 +6,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from so_arm_policy.core.arrays import FloatArray
 from so_arm_policy.core.objects import DISHES, HALF_SIZES
@@ -14,6 +15,8 @@ from so_arm_policy.core.pinhole import Pinhole
 SUBPIXELS = 4  # along each side of a pixel; half as many in windows of more than LARGE_PX, whose edges are long
 LARGE_PX = 3000
 NEAREST_M = 0.005  # to the camera: what is nearer has no outline
+Outline = npt.NDArray[np.float32]  # (k, 2) pixels, as OpenCV has it
+Window = tuple[int, int, int, int]  # left, top, right, bottom, pixels; it may reach out of the picture
 _BITS = 4  # behind the point, of corners for OpenCV
 FALLEN = 0.04  # most things have not fallen over
 _ROUND = 16  # corners for a circle
@@ -44,8 +47,9 @@ class Stance:
     def placed(self, x: float, y: float, yaw: float) -> FloatArray:
         """Return the corners (v, 3) m in the world frame."""
         c, s = math.cos(yaw), math.sin(yaw)
-        turned = self.corners @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-        return turned + (x, y, self.height)
+        placed: FloatArray = self.corners.dot(np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]))
+        placed += (x, y, self.height)
+        return placed
 
 
 @cache
@@ -77,24 +81,33 @@ def dishes() -> tuple[Stance, ...]:
     )
 
 
-def outline(corners: FloatArray, view: Pinhole) -> FloatArray | None:
+def outline(corners: FloatArray, view: Pinhole) -> Outline | None:
     """Return the hull (k, 2) in pixels of corners (v, 3) m as `view` shows them; None where some are not ahead."""
-    local = (corners - view.position) @ view.R_world_optical
+    local = (corners - view.position).dot(view.R_world_optical)  # for few corners @ takes twice as long
     if not local[:, 2].min() > NEAREST_M:
         return None
-    return cv2.convexHull(view.shown(local).astype(np.float32))[:, 0].astype(np.float64)
+    return np.asarray(cv2.convexHull(view.shown(local).astype(np.float32))[:, 0], dtype=np.float32)
 
 
-def coverage(hull: FloatArray, window: tuple[int, int, int, int]) -> FloatArray:
+def coverage(hull: Outline, window: Window) -> FloatArray:
     """Return how much of each pixel of `window` (left, top, right, bottom) a hull (k, 2) covers, 0..1."""
     left, top, right, bottom = window
     scale = SUBPIXELS if (right - left) * (bottom - top) <= LARGE_PX else SUBPIXELS // 2
-    fine = np.zeros(((bottom - top) * scale, (right - left) * scale), dtype=np.uint8)
+    covered = np.zeros((bottom - top, right - left))
+    # Drawn is only the part of the window around the hull: the rest of a large window would take longer than the hull.
+    column, row, width, height = cv2.boundingRect(hull)
+    first, last = max(column - 1, left), min(column + width + 1, right)
+    upper, lower = max(row - 1, top), min(row + height + 1, bottom)
+    if first >= last or upper >= lower:
+        return covered
+    fine = np.zeros(((lower - upper) * scale, (last - first) * scale), dtype=np.uint8)
     # OpenCV's origin is the middle of the fine grid's first pixel, not its corner.
-    points = (hull - (left, top)) * scale - 0.5
-    cv2.fillConvexPoly(fine, np.rint(points * 2**_BITS).astype(np.int32), 255, shift=_BITS)
-    small = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float64) / 255.0
+    unit = scale * 2**_BITS
+    points = hull * unit - (first * unit + 2 ** (_BITS - 1), upper * unit + 2 ** (_BITS - 1))
+    cv2.fillConvexPoly(fine, np.rint(points).astype(np.int32), 255, shift=_BITS)
+    small = cv2.resize(fine, (last - first, lower - upper), interpolation=cv2.INTER_AREA)
+    np.divide(small, 255.0, out=covered[upper - top : lower - top, first - left : last - left])
+    return covered
 
 
 def _box(kind: str) -> FloatArray:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from so_arm_policy.control.perception.colors import NOTHING, Labels
+from so_arm_policy.control.perception.silhouette import Window
 from so_arm_policy.core.arrays import BoolArray, FloatArray
 from so_arm_policy.core.objects import HALF_SIZES
 from so_arm_policy.core.pinhole import Pinhole
@@ -18,8 +19,6 @@ NEAR_PX = 2  # to something that may hide it: then a spot may be part of somethi
 LARGEST_M = 2 * max(math.hypot(*half) for half in HALF_SIZES.values())
 LEVEL_M = 0.015  # at which things are, roughly
 UNSEEN_COST = 0.15  # of a pixel that a silhouette would need and that something else hides
-
-Window = tuple[int, int, int, int]  # left, top, right, bottom, pixels; it may reach out of the picture
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,7 +80,17 @@ class Again:
         elif event.role == "system1_tick":
             self._asked.put(time_ns, (int(message.sequence), stamp_ns(message.observation_stamp)), message)
         elif event.role in ("context", "chunk", "supervisor_tick"):
+            self._check(event)
             self._waiting.append(event)
+
+    def _check(self, event: Event) -> None:
+        """Raise InputError for a decision that cannot be one: it is told from one that came out otherwise."""
+        if event.role == "context":
+            messages.context(event.message)
+        elif event.role == "chunk":
+            messages.chunk(event.message, self._robot)
+        else:
+            messages.check_supervisor_tick(event.message, self._robot)
 
     def _decide(self, until_ns: int | None) -> list[Chunk]:
         chunks = []
@@ -107,7 +117,7 @@ class Again:
         if sample is None or len(pictures) < len(self._bundle.manifest.cameras):
             self.contexts.missing["joint_states" if sample is None else "pictures"] += 1
             return
-        made = self._system2.encode(pictures, recorded.instruction, sample)
+        made = self._system2.encode_again(pictures, recorded.instruction, sample)
         self.latency_ms["system2"].append(made.inference_ms)
         same = np.array_equal(made.keys_values, recorded.keys_values) and made.stamp_ns == recorded.stamp_ns
         worst = np.abs(made.keys_values - recorded.keys_values).max()

@@ -1,5 +1,7 @@
 """Pictures in bags: raw Image messages made small, and large again. PNG loses nothing, JPEG is smaller and quicker."""
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -14,6 +16,11 @@ CHANNELS = {"rgb8": 3, "bgr8": 3, "mono8": 1, "8UC1": 1, "8UC3": 3}
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 LARGEST_PIXELS = 8192 * 8192
+
+
+def doubled(kinds: Mapping[str, str]) -> set[str]:
+    """Return the topics, of a bag with types `kinds`, whose pictures are in it raw as well: cameras offer both."""
+    return {topic for topic in kinds if topic.endswith(SUFFIX) and kinds.get(topic.removesuffix(SUFFIX)) == IMAGE}
 
 
 def compressed(data: bytes, codec: str) -> bytes | None:

@@ -12,6 +12,7 @@ from so_arm_policy.core.errors import InputError
 from so_arm_policy.core.robot import CameraConfig, RobotConfig
 from so_arm_policy.core.timegrid import NS
 from so_arm_policy.core.values import CameraImage, Chunk, Context, JointSample, MotorCommand, MotorSample, Proposal
+from so_arm_policy.safety.values import Mode
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -64,13 +65,16 @@ def proposal(msg: Any, received_ns: int) -> Proposal:
 
 
 def context(msg: Any) -> Context:
-    """Return System 2's context. Raises InputError when shape, dtype and data disagree."""
+    """Return System 2's context. Raises InputError when shape, dtype and data disagree, or its novelty is none."""
     shape = tuple(int(n) for n in msg.shape)
     if msg.dtype != "float32" or len(shape) != 5 or math.prod(shape) * 4 != len(msg.data):
         raise InputError(
             f"context: got {msg.dtype!r}, shape {shape}, {len(msg.data)} bytes, expected float32, 5 sizes, "
             f"{math.prod(shape) * 4} bytes"
         )
+    novelty = float(getattr(msg, "novelty", 0.0))  # bags of earlier versions have none
+    if not 0.0 <= novelty < math.inf:
+        raise InputError(f"context: got novelty {novelty}, expected a finite number from 0 on")
     keys_values = np.frombuffer(msg.data, dtype="<f4").reshape(shape)
     keys_values.setflags(write=False)
     return Context(
@@ -82,6 +86,7 @@ def context(msg: Any) -> Context:
         image_stamps_ns=tuple(stamp_ns(s) for s in msg.image_stamps),
         observation_stamp_ns=stamp_ns(msg.observation_stamp),
         inference_ms=float(msg.inference_ms),
+        novelty=novelty,
     )
 
 
@@ -103,6 +108,20 @@ def chunk(msg: Any, robot: RobotConfig) -> Chunk:
         dt_ns=stamp_ns(msg.dt),
         positions=positions,
     )
+
+
+def check_supervisor_tick(msg: Any, robot: RobotConfig) -> None:
+    """Raise InputError for a SupervisorTick that no supervisor says: its arrays, its state or its command."""
+    n = len(msg.sources)
+    if any(len(each) != n for each in (msg.sequences, msg.stamps, msg.received_ns)):
+        raise InputError(f"supervisor_tick sources: got {n} and arrays of other lengths, expected as many of each")
+    if any(len(each) != len(msg.fault_codes) for each in (msg.fault_texts, msg.fault_latches)):
+        raise InputError(f"supervisor_tick faults: got {len(msg.fault_codes)} and other lengths, expected as many")
+    if int(msg.state) not in list(Mode):
+        raise InputError(f"supervisor_tick state: got {msg.state}, expected one of {[int(mode) for mode in Mode]}")
+    joints = len(robot.joints)
+    if len(msg.command) not in (0, joints) or not np.isfinite(msg.command).all():
+        raise InputError(f"supervisor_tick command: got {list(msg.command)}, expected none or {joints} finite numbers")
 
 
 def camera_image(msg: Any, camera: CameraConfig) -> CameraImage:

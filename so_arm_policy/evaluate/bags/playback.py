@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from so_arm_policy.core.errors import ConfigError, InputError
 from so_arm_policy.core.timegrid import NS
-from so_arm_policy.evaluate.bags.images import COMPRESSED, IMAGE, SUFFIX, decompressed
+from so_arm_policy.evaluate.bags.images import COMPRESSED, IMAGE, SUFFIX, decompressed, doubled
 from so_arm_policy.evaluate.bags.reader import Bag, Record
 from so_arm_policy.evaluate.bags.types import decoded, encoded, is_known
 
@@ -57,6 +57,7 @@ class Playback:
     def __init__(self, bag: Bag, options: PlaybackOptions) -> None:
         """Play nothing yet."""
         self.bag, self.options = bag, options
+        self._doubled = doubled(bag.kinds)
         self.skipped: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
 
@@ -75,7 +76,12 @@ class Playback:
             begin_ns = end_ns
 
     def is_played(self, topic: str) -> bool:
-        """Whether `topic` of the bag is played."""
+        """Whether `topic` of the bag is played; compressed pictures are not, beside the same ones raw."""
+        if self.options.unpack and topic in self._doubled and topic not in self.options.topic_names:
+            return self._is_wanted(topic) and not self._is_wanted(topic.removesuffix(SUFFIX))
+        return self._is_wanted(topic)
+
+    def _is_wanted(self, topic: str) -> bool:
         if self.options.topics:
             return topic in self.options.topics or topic.removesuffix(SUFFIX) in self.options.topics
         return topic.rpartition("/")[2] not in COMMANDS

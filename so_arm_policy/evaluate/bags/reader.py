@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -15,7 +16,8 @@ from rosbags.rosbag2 import Reader
 from so_arm_policy.core.errors import InputError
 from so_arm_policy.evaluate.bags.mcap_scan import McapScan
 from so_arm_policy.evaluate.bags.metadata import FILE_NAME, Quality, qualities
-from so_arm_policy.evaluate.bags.types import decoded, is_known
+from so_arm_policy.evaluate.bags.types import decoded_of_any_version, is_known
+from so_arm_policy.evaluate.bags.unpacking import SUFFIX, unpack
 
 PEEKED = 2000  # messages
 STORAGES = (".mcap", ".db3")
@@ -33,8 +35,8 @@ class Record:
     data: bytes
 
     def message(self) -> Any:
-        """Return the message. Raises InputError."""
-        return decoded(self.data, self.kind)
+        """Return the message; one of an earlier version lacks the fields that came later. Raises InputError."""
+        return decoded_of_any_version(self.data, self.kind)
 
 
 Source = Callable[[], Iterator[Record]]
@@ -48,12 +50,16 @@ class Bag:
         self.path = path
         self.damage: Counter[str] = Counter()
         self.custom: dict[str, str] = {}
-        # By topic, as far as known before reading.
+        self._folder: TemporaryDirectory[str] | None = None  # of files that are packed as a whole; goes with the bag
+        # By topic that has messages, as far as known before reading.
         self.kinds: dict[str, str] = {}
+        self._silent: set[str] = set()  # topics that the metadata counts no message of
         self.qualities: dict[str, tuple[Quality, ...]] = {}
         if not path.exists():
             raise InputError(f"bag {path}: got no such file or folder, expected a bag")
         self._sources = self._of_folder(path) if path.is_dir() else [self._of_file(path, "")]
+        for topic in self._silent:
+            self.kinds.pop(topic, None)
         if not self.kinds:
             self._peek()
 
@@ -81,15 +87,17 @@ class Bag:
         paths = [folder / name for name in names]
         for path in [p for p in paths if not p.is_file()]:
             self.damage[f"a file is missing: {path.name}"] += 1
-        paths = [p for p in paths if p.is_file()]
-        mode = str(values.get("compression_mode") or "").lower()
-        if mode == "file" or any(p.suffix == ".zstd" for p in paths):
-            return [self._by_library(folder)]
-        if not paths:
-            paths = sorted(p for p in folder.iterdir() if p.suffix in STORAGES)
+        paths = [p for p in paths if p.is_file()] or sorted(p for p in folder.iterdir() if _holds_messages(p))
         if not paths:
             raise InputError(f"bag {folder}: got no .mcap or .db3 file, expected one")
-        return [self._of_file(path, mode) for path in paths]
+        mode = str(values.get("compression_mode") or "").lower()
+        return [self._of_file(self._unpacked_file(p) if p.suffix == SUFFIX else p, mode) for p in paths]
+
+    def _unpacked_file(self, path: Path) -> Path:
+        self._folder = self._folder or TemporaryDirectory(prefix="so_arm_bag_")
+        whole, damage = unpack(path, Path(self._folder.name))
+        self.damage.update([damage] if damage else [])
+        return whole
 
     def _metadata(self, folder: Path) -> dict[str, Any]:
         """Return metadata.yaml, empty where there is none that can be read; the files tell most of it, too."""
@@ -102,8 +110,11 @@ class Bag:
             self.custom = {str(key): str(value) for key, value in custom.items()}
             for entry in values.get("topics_with_message_count") or []:
                 given = entry["topic_metadata"]
-                self.kinds[str(given["name"])] = str(given["type"])
-                self.qualities[str(given["name"])] = qualities(given.get("offered_qos_profiles"))
+                topic = str(given["name"])
+                self.kinds[topic] = str(given["type"])
+                self.qualities[topic] = qualities(given.get("offered_qos_profiles"))
+                if entry.get("message_count") == 0:
+                    self._silent.add(topic)
         except FileNotFoundError:
             self.damage[f"no {FILE_NAME}"] += 1
             return {}
@@ -185,6 +196,10 @@ class Bag:
             self.damage["messages that cannot be decompressed"] += 1
             return None
         return whole
+
+
+def _holds_messages(path: Path) -> bool:
+    return Path(path.name.removesuffix(SUFFIX)).suffix in STORAGES
 
 
 class Decoder:

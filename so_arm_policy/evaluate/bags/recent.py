@@ -14,11 +14,17 @@ T = TypeVar("T")
 
 @dataclass
 class Parity:
-    """Decisions of one kind. missing: what they followed from is not in the bag; first: the first that differs."""
+    """Decisions of one kind.
+
+    lost: not in the bag themselves, where that is known; missing: what they followed from is not in the bag; first: the
+    first that differs; unknown_since: from where on to the end none could be compared.
+    """
 
     compared: int = 0
     same: int = 0
+    lost: int = 0
     missing: Counter[str] = field(default_factory=Counter)
+    unknown_since: str = ""
     first: str = ""
 
     def count(self, same: bool, what: str) -> None:

@@ -19,8 +19,11 @@ def lines(result: Evaluation) -> list[str]:
     """Return what a person wants to know."""
     said = [f"mode: {result.mode}"]
     for name, parity in result.parity.items():
-        missing = ", ".join(f"{n} without {what}" for what, n in parity.missing.items())
-        said.append(f"{name}: {parity.same} of {parity.compared} the same" + (f"; {missing}" if missing else ""))
+        left = [f"{parity.lost} lost"] if parity.lost else []
+        left += [f"{n} without {what}" for what, n in parity.missing.items()]
+        missing = f"; not comparable: {', '.join(left)}" if left else ""
+        said.append(f"{name}: {parity.same} of {parity.compared} the same{missing}")
+        said += [f"  none comparable from {parity.unknown_since} to the end"] if parity.unknown_since else []
         said += [f"  first other: {parity.first}"] if parity.first else []
     said += _error_lines(result)
     said.append(f"verdicts: {_counts(result.actions)}" + (f"; why: {_counts(result.codes)}" if result.codes else ""))
@@ -63,7 +66,14 @@ def as_mapping(result: Evaluation) -> dict[str, Any]:
     return {
         "mode": result.mode,
         "parity": {
-            name: {"compared": p.compared, "same": p.same, "missing": dict(p.missing), "first": p.first}
+            name: {
+                "compared": p.compared,
+                "same": p.same,
+                "lost": p.lost,
+                "missing": dict(p.missing),
+                "unknown_since": p.unknown_since,
+                "first": p.first,
+            }
             for name, p in result.parity.items()
         },
         "joints": list(result.joints),

@@ -53,9 +53,12 @@ class Roles:
         space = (bag.custom.get("namespace", "/") if namespace is None else f"/{namespace.strip('/')}").rstrip("/")
         self._proposals = f"{space}/{PROPOSAL}/"
         self._by_topic = {f"{space}/{name}": role for role, (name, _) in ROLES.items() if role not in given}
+        # Raw pictures are what the policy saw; compressed beside them may have lost some of it.
+        doubled = images.doubled(bag.kinds)
         for camera in robot.camera_names:
-            names = [given[camera]] if camera in given else [f"{space}/{camera}/image_raw"]
-            self._by_topic.update(dict.fromkeys([*names, *(n + images.SUFFIX for n in names)], f"camera {camera}"))
+            name = given.get(camera, f"{space}/{camera}/image_raw")
+            names = [name] if name + images.SUFFIX in doubled else [name, name + images.SUFFIX]
+            self._by_topic.update(dict.fromkeys(names, f"camera {camera}"))
         self._by_topic.update({topic: role for role, topic in given.items() if role in ROLES})
 
     @property

@@ -89,6 +89,7 @@ class Timed:
         self._encoded: tuple[object, ...] = ()
         self._next_context = self._next_inference = self._sequence = 0
         self._system1.reset(0)
+        self._system2.reset()
         self._supervisor = Supervisor(self._safety, self._robot, NAME, self._clearance)
 
     def _keep(self, event: Event) -> None:

@@ -19,6 +19,8 @@ from so_arm_policy.core.paths import share_dirs
 
 PACKAGE = "so_arm_policy"
 NAME = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Za-z][A-Za-z0-9]*)")
+# Fields that bags of earlier versions do not have yet.
+ADDED = {f"{PACKAGE}/msg/SupervisorTick": ("sequence",), f"{PACKAGE}/msg/SceneContext": ("novelty",)}
 ENCAPSULATION = 4  # bytes before a serialised message that say how it is
 
 
@@ -35,6 +37,16 @@ def known_types() -> Typestore:
 def _register(store: Typestore, name: str, path: Path) -> None:
     if name not in store.fielddefs:
         store.register(get_types_from_msg(path.read_text(encoding="utf-8"), name))
+
+
+@cache
+def _earlier_types() -> Typestore:
+    """Return the types of ADDED as they were, made from what is known here."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, added in ADDED.items():
+        constants, fields = known_types().fielddefs[name]
+        store.register({name: (constants, [field for field in fields if field[0] not in added])})
+    return store
 
 
 def is_known(name: str) -> bool:
@@ -76,12 +88,26 @@ def definition(name: str) -> tuple[str, str]:
     return store.generate_msgdef(name, ros_version=2)[0], store.hash_rihs01(name)
 
 
-def decoded(data: bytes | memoryview, name: str) -> Any:
-    """Return the message of known type `name` in CDR `data`. Raises InputError for data that is not one."""
+def decoded(data: bytes | memoryview, name: str, earlier: bool = False) -> Any:
+    """Return the message of known type `name` in CDR `data`. Raises InputError for data that is not one.
+
+    earlier: of the type as it was before the fields of ADDED, which the message then lacks.
+    """
+    store = _earlier_types() if earlier else known_types()
     try:
-        return known_types().deserialize_cdr(data, name)
+        return store.deserialize_cdr(data, name)
     except Exception as error:  # noqa: BLE001 - from anywhere in a library, about bytes that may be anything
         raise InputError(f"{name}: got {type(error).__name__} ({error}) in {len(data)} bytes, expected one") from error
+
+
+def decoded_of_any_version(data: bytes, name: str) -> Any:
+    """Return the message as it is known here, or else as it was before; their sizes tell them apart. InputError."""
+    try:
+        return decoded(data, name)
+    except InputError:
+        if name not in ADDED:
+            raise
+        return decoded(data, name, earlier=True)
 
 
 def encoded(message: Any, name: str) -> bytes:

@@ -20,7 +20,8 @@ class BagWriter:
         """Make `folder`. Raises InputError when it exists or cannot be made."""
         try:
             folder.mkdir(parents=True)
-            self._file = McapFile(folder / f"{folder.name}.mcap")
+            self._name = f"{folder.name}_0.mcap"  # the first of one or more; `ros2 bag reindex` takes no other names
+            self._file = McapFile(folder / self._name)
         except OSError as error:
             raise InputError(f"bag {folder}: got {error.strerror or error}, expected to make a new folder") from error
         self.folder = folder
@@ -92,7 +93,7 @@ class BagWriter:
         counts = self._file.counts
         topics = [replace(topic, count=counts[number]) for number, topic in enumerate(self._topics, 1)]
         custom = {**self.custom, **({"failure": self.failure} if self.failure else {})}
-        values = metadata(f"{self.folder.name}.mcap", topics, self._file.span_ns, custom)
+        values = metadata(self._name, topics, self._file.span_ns, custom)
         path = self.folder / FILE_NAME
         path.write_text(dumped({"rosbag2_bagfile_information": values}), encoding="utf-8")
         self._file.close(dumped(values).rstrip())

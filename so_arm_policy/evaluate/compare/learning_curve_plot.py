@@ -1,9 +1,10 @@
 """Success against the number of demonstrations as pictures: baselines as lines, and where the learner reaches them."""
 
 import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,15 +14,16 @@ from matplotlib.ticker import NullLocator
 
 from so_arm_policy.core.errors import ConfigError
 from so_arm_policy.evaluate.compare.crossing import Crossing, isotonic
-from so_arm_policy.evaluate.compare.curve_plot import COLORS, DPI, svg_element, write_png
-from so_arm_policy.evaluate.compare.learning_curve import LearningCurve
+from so_arm_policy.evaluate.compare.curve_plot import DPI, svg_element, write_png
+from so_arm_policy.evaluate.compare.learning_curve import LearningCurve, Rate
 from so_arm_policy.evaluate.plots import INK, STYLE
 
-SIZE_IN = (6.4, 4.4)
-Colors = dict[str, Any]  # of baselines, as matplotlib takes them
-DASHES = ("-", "--", "-.", ":")
+SIZE_IN = (6.4, 4.6)
+LEVEL_COLORS = ("#c2410c", "#2563eb", "#15803d", "#9333ea", "#0891b2")
+LABEL_LETTERS = 80
 ROOM = 1.25  # on both sides of the counts, as a factor
-BAR_STEP = 3.5  # percent between the bars of crossings, below the curve
+GAP = 1.08  # between a bar and its text, as a factor
+ROW = 6.0  # percent between the bars of crossings, below the curve
 
 
 def figure(curve: LearningCurve) -> Figure:
@@ -37,19 +39,21 @@ def figure(curve: LearningCurve) -> Figure:
     with mpl.rc_context(STYLE):
         drawn = Figure(figsize=SIZE_IN, layout="constrained")
         axes = drawn.subplots()
-        axes.errorbar(
-            counts, rates, around, fmt="o", color=INK, markersize=5, capsize=3, label=f"{curve.learner}, 95 % Wilson"
-        )
-        axes.plot(counts, isotonic(np.array(rates)), color=INK, linewidth=1, alpha=0.6, label="isotonic")
-        colors: Colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(curve.levels)}
-        _levels(axes, curve, colors)
-        _crossings(axes, curve, colors)
+        rows = 0
+        for i, level in enumerate(_levels_of(curve)):
+            _draw_level(axes, level, LEVEL_COLORS[i % len(LEVEL_COLORS)])
+            for each in sorted(level.crossings, key=lambda crossing: crossing.at):
+                rows += 1
+                _draw_crossing(axes, each, -ROW * rows, LEVEL_COLORS[i % len(LEVEL_COLORS)])
+        axes.plot(counts, isotonic(np.array(rates)), color=INK, linewidth=1.2, alpha=0.6)
+        label = f"{curve.learner}, 95 % Wilson; line: made monotone"
+        axes.errorbar(counts, rates, around, fmt="o", color=INK, markersize=6, capsize=3, label=label)
         axes.set(xscale="log", xlim=(counts[0] / ROOM, counts[-1] * ROOM), xlabel="demonstrations of each task")
-        axes.set(ylabel="success, %", yticks=range(0, 101, 20))
+        axes.set(ylabel="success, %", yticks=range(0, 101, 20), ylim=(-ROW * (rows + 1), 104.0))
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(f"{curve.task}: success of {curve.learner} by demonstrations", fontsize=9, loc="left")
-        drawn.legend(loc="outside lower center", ncols=2, fontsize=8)
+        drawn.legend(loc="outside lower left", ncols=1, fontsize=8)
     return drawn
 
 
@@ -66,27 +70,53 @@ def learning_curve_svgs(curves: Sequence[LearningCurve]) -> list[str]:
     return [svg_element(figure(curve), f"{curve.task} {curve.learner} demonstrations") for curve in curves]
 
 
-def _levels(axes: Axes, curve: LearningCurve, colors: Colors) -> None:
-    """Draw each baseline as a line over its Wilson band."""
-    for i, (name, rate) in enumerate(curve.levels.items()):
-        at, color = 100.0 * rate.successes / rate.episodes, colors[name]
-        axes.axhspan(100.0 * rate.low, 100.0 * rate.high, color=color, alpha=0.1, linewidth=0)
-        label = f"{name} ({curve.sees[name]}), {rate.successes} of {rate.episodes}"
-        axes.axhline(at, color=color, linestyle=DASHES[i % len(DASHES)], linewidth=1.6, label=label)
+@dataclass(frozen=True)
+class _Level:
+    """Baselines that did the same: on one line, reached at the same places."""
+
+    names: tuple[str, ...]
+    rate: Rate
+    crossings: tuple[Crossing, ...]
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.rate.successes / self.rate.episodes
 
 
-def _crossings(axes: Axes, curve: LearningCurve, colors: Colors) -> None:
-    """Draw where each baseline is reached as a bar below the curve, with an arrow where it leaves the counts."""
-    whole = [each for each in curve.crossings if not each.margin]
-    for i, each in enumerate(whole):
-        y, color = -BAR_STEP * (i + 1), colors[each.baseline]
-        left, right = (_within(at, each) for at in (each.low, each.high))
-        axes.plot([left, right], [y, y], color=color, linewidth=2, alpha=0.8, solid_capstyle="butt")
-        marker = "<" if each.at == 0.0 else ">" if math.isinf(each.at) else "D"
-        axes.plot([_within(each.at, each)], [y], marker, color=color, markersize=5, clip_on=False)
-        if 0.0 < each.at < math.inf:
-            axes.plot([each.at, each.at], [y, 100.0 * each.level], color=color, linewidth=0.8, linestyle=":")
-    axes.set_ylim(-BAR_STEP * (len(whole) + 1), 104.0)
+def _levels_of(curve: LearningCurve) -> list[_Level]:
+    """Return the baselines by what they did, the best first."""
+    alike: dict[tuple[Rate, tuple[Crossing, ...]], list[str]] = {}
+    for name, rate in curve.levels.items():
+        mine = tuple(replace(each, baseline="") for each in curve.crossings if each.baseline == name)
+        alike.setdefault((rate, mine), []).append(name)
+    found = [_Level(tuple(names), rate, crossings) for (rate, crossings), names in alike.items()]
+    return sorted(found, key=lambda level: -level.percent)
+
+
+def _draw_level(axes: Axes, level: _Level, color: str) -> None:
+    """Draw a line over its Wilson band."""
+    rate = level.rate
+    axes.axhspan(100.0 * rate.low, 100.0 * rate.high, color=color, alpha=0.1, linewidth=0)
+    label = f"{', '.join(level.names)}: {rate.successes} of {rate.episodes}"
+    axes.axhline(level.percent, color=color, linewidth=2, label=textwrap.fill(label, LABEL_LETTERS))
+
+
+def _draw_crossing(axes: Axes, each: Crossing, y: float, color: str) -> None:
+    """Draw where a level is reached as a bar below the curve, with an arrow where it leaves the counts, and say so."""
+    left, right = (_within(at, each) for at in (each.low, each.high))
+    at = _within(each.at, each)
+    marker = "<" if each.at == 0.0 else ">" if math.isinf(each.at) else "D"
+    axes.plot([left, right], [y, y], color=color, linewidth=2, solid_capstyle="butt")
+    axes.plot([at], [y], marker, color=color, markersize=5, clip_on=False)
+    if 0.0 < each.at < math.inf:
+        axes.plot([at, at], [y, 100.0 * each.level], color=color, linewidth=0.8, linestyle=":")
+    goal = f"{100.0 * (each.level + each.margin):.0f} %"
+    text = f"within {100.0 * each.margin:g} points of {goal}" if each.margin else f"all of {goal}"
+    text += f": {each.at:.0f}" if 0.0 < each.at < math.inf else ": never" if each.at else ": from the first on"
+    # On the side with more room.
+    begins = math.sqrt(each.first * each.last) > math.sqrt(left * right)
+    place, side = (right * GAP, "left") if begins else (left / GAP, "right")
+    axes.text(place, y, text, ha=side, va="center", fontsize=8, color=color)
 
 
 def _within(count: float, of: Crossing) -> float:

@@ -22,7 +22,7 @@ from so_arm_policy.evaluate.compare.rows import (
 from so_arm_policy.evaluate.compare.trace import TraceRecorder
 from so_arm_policy.evaluate.controllers import controller
 from so_arm_policy.evaluate.graded import UNDISTURBED, Condition
-from so_arm_policy.evaluate.perturbations import Perturbation, Perturbed
+from so_arm_policy.evaluate.perturbations import Perturbation, perturbed
 from so_arm_policy.evaluate.rollout import Rollout
 from so_arm_policy.robot.description import load_robot
 from so_arm_policy.sim.clearance import Clearance
@@ -126,7 +126,7 @@ class _Stage:
     def __init__(self, who: Identity, condition: Condition, task: Task) -> None:
         robot, perturbation = load_robot(task.robot), condition.make()
         self._who, self._condition = who, condition
-        self._agent = Perturbed(controller(who.controller).make(task, robot), perturbation, robot, onset_tick=0)
+        self._agent = perturbed(controller(who.controller).make(task, robot), perturbation, robot, onset_tick=0)
         disturbance = perturbation.disturbance() if perturbation.disturbance else None
         self._rollout = Rollout(task, robot, self._agent, disturbance=disturbance)
         self._clearance = Clearance(robot, margin_m=CLEARANCE_MARGIN_M)

@@ -12,7 +12,7 @@ from so_arm_policy.evaluate.bags.horizon import HorizonError
 from so_arm_policy.evaluate.bags.images import COMPRESSED, IMAGE, compressed
 from so_arm_policy.evaluate.bags.reader import Bag
 from so_arm_policy.evaluate.bags.report import as_mapping, lines
-from so_arm_policy.evaluate.bags.roles import Roles
+from so_arm_policy.evaluate.bags.roles import Roles, camera_picture
 from so_arm_policy.evaluate.bags.types import encoded, message
 from so_arm_policy.evaluate.bags.writer import BagWriter
 from so_arm_policy.policy.bundle import load_bundle
@@ -143,6 +143,23 @@ def test_messages_that_cannot_be_used_are_counted_and_the_rest_goes_on(tmp_path,
     result = evaluate_bag(bag, bundle, ROBOT, Roles(bag, ROBOT, {}), SAFETY)
     assert sum(result.skipped.values()) == 4
     assert sum(result.actions.values()) == 0
+
+
+def test_pictures_are_taken_raw_where_a_bag_has_them_compressed_as_well(tmp_path):
+    random, size = np.random.default_rng(0), (ROBOT.cameras[0].height, ROBOT.cameras[0].width)
+    rgb = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    sizes = {"height": size[0], "width": size[1], "step": 3 * size[1], "is_bigendian": 0}
+    raw = encoded(message(IMAGE, header=header(5), encoding="rgb8", data=rgb.reshape(-1), **sizes), IMAGE)
+    writer = BagWriter(tmp_path / "bag")
+    for name in ("/overhead/image_raw", "/theirs"):
+        pair = writer.add_topic(name, IMAGE), writer.add_topic(f"{name}/compressed", COMPRESSED)
+        writer.write(pair[0], S, raw)
+        writer.write(pair[1], S, compressed(raw, "jpeg"))
+    writer.close()
+    bag = Bag(tmp_path / "bag")
+    for given, exact in (({}, True), ({"overhead": "/theirs"}, True), ({"overhead": "/theirs/compressed"}, False)):
+        (event,) = Roles(bag, ROBOT, given).events()
+        assert np.array_equal(camera_picture(event, ROBOT, exact=True).rgb, rgb) == exact
 
 
 def test_a_role_that_there_is_not_is_refused(tmp_path):

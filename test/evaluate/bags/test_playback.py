@@ -14,6 +14,7 @@ from so_arm_policy.evaluate.bags.types import decoded, encoded, message
 from so_arm_policy.evaluate.bags.writer import BagWriter
 
 S = 10**9
+RAW, PACKED = "/eye/image_raw", "/eye/image_raw/compressed"
 
 
 def bag_of(tmp_path, *messages, topics=(("/x", STRING),)):
@@ -27,6 +28,12 @@ def bag_of(tmp_path, *messages, topics=(("/x", STRING),)):
 
 def texts_at(tmp_path, *times_s):
     return bag_of(tmp_path, *(("/x", round(t * S), text_message(str(t))) for t in times_s))
+
+
+def a_picture():
+    pixels = np.random.default_rng(0).integers(0, 256, 24, dtype=np.uint8)
+    sizes = {"height": 2, "width": 4, "step": 12, "is_bigendian": 0}
+    return encoded(message(IMAGE, header=header(1), encoding="rgb8", data=pixels, **sizes), IMAGE)
 
 
 def due_s(playback, count=None):
@@ -78,15 +85,37 @@ def test_other_people_s_topics_and_joints_get_our_names(tmp_path):
 
 
 def test_compressed_pictures_are_played_raw_unless_asked_for_as_they_are(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, 24, dtype=np.uint8)
-    sizes = {"height": 2, "width": 4, "step": 12, "is_bigendian": 0}
-    raw = encoded(message(IMAGE, header=header(1), encoding="rgb8", data=pixels, **sizes), IMAGE)
-    topic = "/eye/image_raw/compressed"
-    bag = bag_of(tmp_path, (topic, 1, compressed(raw, "png")), topics=[(topic, COMPRESSED)])
+    raw = a_picture()
+    bag = bag_of(tmp_path, (PACKED, 1, compressed(raw, "png")), topics=[(PACKED, COMPRESSED)])
     (item,) = Playback(bag, PlaybackOptions()).items()
-    assert (item.topic, item.kind, item.data) == ("/eye/image_raw", IMAGE, raw)
+    assert (item.topic, item.kind, item.data) == (RAW, IMAGE, raw)
     (item,) = Playback(bag, PlaybackOptions(unpack=False)).items()
-    assert (item.topic, item.kind) == (topic, COMPRESSED)
+    assert (item.topic, item.kind) == (PACKED, COMPRESSED)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [(RAW, IMAGE)]),
+        ({"unpack": False}, [(RAW, IMAGE), (PACKED, COMPRESSED)]),
+        ({"topics": (RAW,)}, [(RAW, IMAGE)]),
+        ({"topics": (PACKED,)}, [(RAW, IMAGE)]),
+        ({"topic_names": {PACKED: "/other"}}, [(RAW, IMAGE), ("/other", IMAGE)]),
+    ],
+)
+def test_pictures_that_are_in_the_bag_both_raw_and_compressed_are_played_once(tmp_path, options, expected):
+    raw = a_picture()
+    pair = (RAW, 1, raw), (PACKED, 2, compressed(raw, "jpeg"))
+    bag = bag_of(tmp_path, *pair, topics=[(RAW, IMAGE), (PACKED, COMPRESSED)])
+    assert [(i.topic, i.kind) for i in Playback(bag, PlaybackOptions(**options)).items()] == expected
+
+
+def test_a_raw_topic_without_messages_does_not_silence_the_compressed_one(tmp_path):
+    raw = a_picture()
+    bag = bag_of(tmp_path, (PACKED, 2, compressed(raw, "png")), topics=[(RAW, IMAGE), (PACKED, COMPRESSED)])
+    assert bag.kinds == {PACKED: COMPRESSED}
+    (item,) = Playback(bag, PlaybackOptions()).items()
+    assert (item.topic, item.data) == (RAW, raw)
 
 
 def test_messages_that_are_none_are_skipped_with_a_count(tmp_path):

@@ -36,11 +36,11 @@ def test_the_metadata_alone_and_the_file_alone_say_the_same(tmp_path):
     folder = write_bag(tmp_path / "bag", count=10)
     told = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert told["message_count"] == 10
-    assert told["files"][0]["path"] == "bag.mcap"
+    assert told["files"][0]["path"] == "bag_0.mcap"
     (folder / "metadata.yaml").unlink()
-    with Reader(folder / "bag.mcap") as reader:
+    with Reader(folder / "bag_0.mcap") as reader:
         assert reader.message_count == 10
-    assert records_of(folder) == records_of(folder / "bag.mcap")
+    assert records_of(folder) == records_of(folder / "bag_0.mcap")
 
 
 @pytest.mark.parametrize("plugin", list(StoragePlugin))
@@ -71,7 +71,7 @@ def test_a_bag_of_humble_is_read_without_newer_fields(tmp_path):
 
 def test_a_file_cut_off_anywhere_gives_what_came_before(tmp_path):
     folder = write_bag(tmp_path / "bag", count=2_500)
-    whole = (folder / "bag.mcap").read_bytes()
+    whole = (folder / "bag_0.mcap").read_bytes()
     everything = records_of(folder)
     cuts = [8, 9, 60, len(whole) // 3, len(whole) // 2, len(whole) - 100, len(whole) - 1]
     kept = []
@@ -87,9 +87,9 @@ def test_a_file_cut_off_anywhere_gives_what_came_before(tmp_path):
 
 def test_damage_in_one_chunk_leaves_the_others_and_is_counted(tmp_path):
     folder = write_bag(tmp_path / "bag", count=4_000)
-    data = bytearray((folder / "bag.mcap").read_bytes())
+    data = bytearray((folder / "bag_0.mcap").read_bytes())
     data[1_500_000] ^= 0xFF
-    (folder / "bag.mcap").write_bytes(data)
+    (folder / "bag_0.mcap").write_bytes(data)
     bag = Bag(folder)
     left = sum(1 for _ in bag.records())
     assert 2_000 < left < 4_000
@@ -100,10 +100,10 @@ def test_damage_in_one_chunk_leaves_the_others_and_is_counted(tmp_path):
 def test_garbage_never_does_more_than_an_input_error(tmp_path, seed):
     random = np.random.default_rng(seed)
     folder = write_bag(tmp_path / "bag", count=20)
-    data = bytearray((folder / "bag.mcap").read_bytes())
+    data = bytearray((folder / "bag_0.mcap").read_bytes())
     for at in random.integers(0, len(data), 30):
         data[at] = random.integers(0, 256)
-    (folder / "bag.mcap").write_bytes(data[: random.integers(len(data) // 2, len(data) + 1)])
+    (folder / "bag_0.mcap").write_bytes(data[: random.integers(len(data) // 2, len(data) + 1)])
     decoder = Decoder()
     try:
         for record in Bag(folder).records():

@@ -93,6 +93,13 @@ def test_a_killed_comparison_goes_on_where_it_was(alone: Path, tmp_path: Path) -
     assert after.count(b"\n") == 1 + 6
 
 
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "LokyProcess" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a short one, which has ended meanwhile
+        return False
+
+
 def test_a_worker_that_dies_is_one_clear_error_and_costs_no_finished_episode(tmp_path: Path) -> None:
     journal = tmp_path / FILE_NAME
     command = [sys.executable, "-m", "so_arm_policy.cli", "compare", "--out", str(tmp_path)]
@@ -100,9 +107,7 @@ def test_a_worker_that_dies_is_one_clear_error_and_costs_no_finished_episode(tmp
     with subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 2):
             time.sleep(0.05)
-        children = psutil.Process(process.pid).children(recursive=True)
-        worker = next(child for child in children if "LokyProcess" in " ".join(child.cmdline()))
-        worker.kill()
+        next(child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)).kill()
         assert process.stderr is not None
         assert "error: comparison: got a process that ended by itself" in process.stderr.read()
     assert process.returncode == 2

@@ -118,17 +118,27 @@ def test_learners_are_told_from_baselines_in_the_rows():
 
 
 def test_the_picture_shows_points_lines_and_where_they_meet(tmp_path):
-    (curve,) = learning_curves(KNOWN)
+    (curve,) = learning_curves(
+        trials({10: 0.2, 100: 0.6, 1000: 1.0}, {"planner": 0.8, "expert": 1.0, "twin": 0.8, "poor": 0.1})
+    )
     (axes,) = figure(curve).axes
     assert axes.get_xscale() == "log"
     drawn = {line.get_label(): line for line in axes.lines}
-    assert list(drawn["isotonic"].get_ydata()) == pytest.approx([20.0, 60.0, 100.0])
-    assert set(drawn["planner (cameras), 16 of 20"].get_ydata()) == {80.0}
+    assert any(
+        len(line.get_ydata()) == 3 and list(line.get_ydata()) == pytest.approx([20, 60, 100]) for line in axes.lines
+    )
+    assert set(drawn["planner, twin: 16 of 20"].get_ydata()) == {80.0}
+    assert set(drawn["expert: 20 of 20"].get_ydata()) == {100.0}
+    said = {text.get_text() for text in axes.texts}
+    assert said == {
+        "all of 80 %: 316", "within 10 points of 80 %: 178", "all of 100 %: 1000", "within 10 points of 100 %: 562",
+        "all of 10 %: from the first on", "within 10 points of 10 %: from the first on",
+    }  # fmt: skip
     assert any(line.get_marker() == "D" and line.get_xdata()[0] == pytest.approx(10**2.5) for line in axes.lines)
     (path,) = write_learning_curves(tmp_path / "a", [curve])
     assert path.name == "reach_flow_demonstrations.png"
     with Image.open(path) as picture:
-        assert picture.size == (960, 660)
+        assert picture.size == (960, 690)
     (again,) = write_learning_curves(tmp_path / "b", [curve])
     assert again.read_bytes() == path.read_bytes()
     (svg,) = learning_curve_svgs([curve])

@@ -15,6 +15,7 @@ from so_arm_policy.evaluate.compare.comparison import RESULTS, TIMING
 from so_arm_policy.evaluate.compare.page.choice import representatives
 from so_arm_policy.evaluate.compare.page.clips import FOLDER, MOST_BYTES, clips, small
 from so_arm_policy.evaluate.compare.page.figures import SUCCESS_PNG, TIMES_PNG, write_figures
+from so_arm_policy.evaluate.compare.page.lines import glances
 from so_arm_policy.evaluate.compare.page.page import FILE_NAME, Made, write_page
 from so_arm_policy.evaluate.compare.page.provenance import ranges, seeds_of
 from so_arm_policy.evaluate.compare.rows import EpisodeRow, TimingRow
@@ -111,6 +112,22 @@ def test_three_seeds_are_no_verdict_and_each_claim_has_its_test(made: Path, rows
         assert row[4:8] == ["3", f"{judged.p:.2g}", f"{judged.p_holm:.2g}", f"{judged.p_anytime:.2g}"]
     assert text.count('<li><span class="same">not distinguishable</span>') == 2
     assert "10 points takes" in text
+
+
+def test_a_glance_shows_every_rate_and_leaves_out_what_was_not_run(made: Path, rows: list[EpisodeRow]) -> None:
+    elsewhere = [replace(row, task="track", success=row.seed == 20) for row in rows if row.controller != "pid"]
+    cells = summarise([*rows, *elsewhere], [])
+    lines = glances(["reach", "track"], cells)
+    assert [line.controller for line in lines][-1] == "pid"
+    for line in lines:
+        assert line.cells == tuple(
+            next((c for c in cells if (c.task, c.controller) == (task, line.controller)), None)
+            for task in ("reach", "track")
+        )
+    page = Page((made / FILE_NAME).read_text(encoding="utf-8"))
+    shown = {row[0]: row[1].replace("\xa0", " ") for row in page.rows if len(row) == 2}
+    rates = {c.controller: f"{100 * c.successes / c.episodes:.0f} %" for c in cells if c.task == "reach"}
+    assert {name: text for name, text in shown.items() if name in rates} == rates
 
 
 def test_the_page_needs_nothing_else_and_says_what_its_pictures_show(made: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_mapping_runs_no_code(tmp_path):
 def test_a_truncated_bag_without_index_gives_what_is_left(tmp_path):
     folder = World(seconds=14.0).write(tmp_path / "bag")  # of three chunks
     (folder / "metadata.yaml").unlink()
-    path = folder / "bag.mcap"
+    path = folder / "bag_0.mcap"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 6 // 10])
     (plan,) = convert_bags([folder], MAPPING, tmp_path / "data")
@@ -91,7 +91,7 @@ def test_a_truncated_bag_without_index_gives_what_is_left(tmp_path):
 
 def test_damage_in_the_middle_costs_its_part_only(tmp_path):
     folder = World(seconds=14.0).write(tmp_path / "bag")
-    path = folder / "bag.mcap"
+    path = folder / "bag_0.mcap"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)

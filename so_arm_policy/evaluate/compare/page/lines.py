@@ -32,6 +32,15 @@ class Line:
     values: tuple[Value, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """One controller on every task at a glance. cells: in the order of the tasks, None where it was not run."""
+
+    controller: str
+    color: str
+    cells: tuple[CellSummary | None, ...]
+
+
 # Heading, unit, and what a reader may want to know of it.
 COLUMNS = (
     ("time", "s", "until success, mean of the successes"),
@@ -72,6 +81,25 @@ def lines_of(
             values=_values(cell, clocks.get(cell.controller, []), best),
         )
         for cell in ranked([cell for cell in cells if cell.task == task])
+    ]
+
+
+def glances(tasks: Sequence[str], cells: Sequence[CellSummary]) -> list[Glance]:
+    """Return a line for each controller: first who was run on most tasks, of those the one of the best mean rate."""
+    of_controller: dict[str, dict[str, CellSummary]] = {}
+    for cell in cells:
+        of_controller.setdefault(cell.controller, {})[cell.task] = cell
+
+    def rank(mine: dict[str, CellSummary]) -> tuple[int, float]:
+        return -len(mine), -sum(cell.successes / max(cell.episodes, 1) for cell in mine.values())
+
+    return [
+        Glance(
+            controller=name,
+            color=SIGHT_COLORS[next(iter(mine.values())).sees],
+            cells=tuple(mine.get(task) for task in tasks),
+        )
+        for name, mine in sorted(of_controller.items(), key=lambda item: (*rank(item[1]), item[0]))
     ]
 
 

@@ -27,7 +27,7 @@ from so_arm_policy.evaluate.compare.page.findings import (
     power_rows,
     ranked,
 )
-from so_arm_policy.evaluate.compare.page.lines import COLUMNS, Line, lines_of
+from so_arm_policy.evaluate.compare.page.lines import COLUMNS, Line, glances, lines_of
 from so_arm_policy.evaluate.compare.page.live import live_tables
 from so_arm_policy.evaluate.compare.page.provenance import provenance
 from so_arm_policy.evaluate.compare.page.quality import SignTest, best, sign_tests
@@ -109,6 +109,7 @@ def write_page(
             .get_template(TEMPLATE)
             .render(
                 parts=parts,
+                glances=glances([part.name for part in parts], cells),
                 columns=COLUMNS,
                 sights=SIGHT_COLORS,
                 alpha=ALPHA,
